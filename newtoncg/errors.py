@@ -1,0 +1,85 @@
+"""Exceptions and warnings, and the three-part sentences of refused arguments: received, required, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+class ClosureError(RuntimeError):
+    """The closure or the function broke its contract: it returned something that cannot be minimized."""
+
+
+class CurvatureWarning(UserWarning):
+    """Exact Hessian-vector products had to be given up; the message names the operation and the replacement."""
+
+
+class GradientWarning(UserWarning):
+    """The gradient that the optimizer found is not what the closure seemed to intend."""
+
+
+def unknown_choice(name: str, received: object, choices: Iterable[str]) -> ValueError:
+    """The error for a value outside a closed list of names, with the nearest valid spelling."""
+    known = sorted(choices)
+    nearest = difflib.get_close_matches(str(received), known, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return ValueError(f"{name} must be one of {', '.join(map(repr, known))}; received {received!r}{hint}")
+
+
+def unknown_keyword(where: str, received: str, known: Iterable[str]) -> TypeError:
+    """The error for a keyword that `where` does not have, with the nearest valid spelling."""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(received, names, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"it takes {', '.join(names)}."
+    return TypeError(f"{where} has no option {received!r}; {hint}")
+
+
+def require_number(
+    name: str, value: object, *, minimum: float = -math.inf, strict: bool = False, maximum: float = math.inf
+) -> None:
+    """Refuse `value` unless it is a finite real number in the stated range.
+
+    Args:
+        name: The name of the option, for the message.
+        value: What the user passed; booleans are no numbers here.
+        minimum: The lower bound.
+        strict: Whether the lower bound itself is outside the range.
+        maximum: The upper bound, inside the range; infinity is accepted only where it is the bound itself.
+
+    Raises:
+        TypeError: `value` is not a number.
+        ValueError: `value` is NaN, or outside the range.
+    """
+    bound = f"{'> ' if strict else '>= '}{minimum:g}" + (f" and <= {maximum:g}" if maximum < math.inf else "")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number {bound}; received {value!r} of type {type(value).__name__}")
+    if not minimum <= value <= maximum or (strict and value == minimum):
+        raise ValueError(f"{name} must be {bound}; received {value!r}")
+
+
+def require_count(name: str, value: object, *, minimum: int, optional: bool = False) -> None:
+    """Refuse `value` unless it is an integer of at least `minimum`, or None where that is allowed.
+
+    Raises:
+        TypeError: `value` is no integer.
+        ValueError: `value` is below `minimum`.
+    """
+    if optional and value is None:
+        return
+    alternative = " or None" if optional else ""
+    if isinstance(value, bool) or not isinstance(value, int):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an integer >= {minimum}{alternative}; received {value!r} of type {kind}")
+    if value < minimum:
+        raise ValueError(f"{name} must be an integer >= {minimum}{alternative}; received {value!r}")
+
+
+def require_flag(name: str, value: object) -> None:
+    """Refuse `value` unless it is True or False.
+
+    Raises:
+        TypeError: `value` is no boolean.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False; received {value!r} of type {type(value).__name__}")

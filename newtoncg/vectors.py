@@ -1,0 +1,131 @@
+"""Flat vectors: the one layout, inner product and norm that every layer uses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of two real flat vectors, on their device."""
+    return torch.dot(a, b)
+
+
+def norm(a: Tensor) -> Tensor:
+    """The Euclidean norm of a flat vector, on its device; scaled against overflow."""
+    return torch.linalg.vector_norm(a)
+
+
+def infinity_norm(a: Tensor) -> float:
+    """The largest magnitude in a flat vector, 0 for an empty one; NaN wherever an entry is NaN."""
+    return float(torch.linalg.vector_norm(a, ord=math.inf)) if a.numel() else 0.0
+
+
+def host(*scalars: Tensor) -> list[float]:
+    """Bring several device scalars to the host in one transfer."""
+    return list(torch.stack(scalars).tolist())
+
+
+def is_finite(a: Tensor) -> bool:
+    """Whether every entry is finite; one transfer."""
+    return bool(torch.isfinite(a).all())
+
+
+class ParameterVector:
+    """A list of tensors seen as one flat real vector.
+
+    Complex tensors count as pairs of reals, half-precision ones are worked on in float32, and mixed float dtypes in the
+    widest of them, so that a vector never loses digits of a parameter. The vector lives on the device of the first tensor.
+
+    Attributes:
+        tensors: The tensors, in order; the vector writes into them.
+        size: The number n of real unknowns.
+        dtype: The dtype of flat vectors: float32 or float64.
+        device: The device of flat vectors.
+        rounds: Whether some tensor is narrower than `dtype`, so that writing a vector rounds it.
+    """
+
+    __slots__ = ("_offsets", "device", "dtype", "rounds", "size", "tensors")
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.tensors = tuple(tensors)
+        real = [t.real.dtype if t.is_complex() else t.dtype for t in self.tensors]
+        self.dtype = reduce(torch.promote_types, real, torch.float32) if real else torch.get_default_dtype()
+        if torch.float64 not in real:
+            self.dtype = torch.float32 if real else self.dtype
+        self.device = self.tensors[0].device if self.tensors else torch.device("cpu")
+        self.rounds = any(dtype != self.dtype for dtype in real)
+        counts = [t.numel() * (2 if t.is_complex() else 1) for t in self.tensors]
+        self._offsets = [0]
+        for count in counts:
+            self._offsets.append(self._offsets[-1] + count)
+        self.size = self._offsets[-1]
+
+    def flatten(self, values: Sequence[Tensor | None]) -> Tensor:
+        """One flat vector from one value per tensor; None counts as zero.
+
+        Returns:
+            A new tensor of shape ``(n,)``, detached, never a view of a value.
+        """
+        pieces = [self._flat(value, like) for value, like in zip(values, self.tensors, strict=True)]
+        if len(pieces) == 1:
+            value = values[0]
+            return pieces[0].clone() if value is not None and _shares_memory(pieces[0], value) else pieces[0]
+        return torch.cat(pieces) if pieces else torch.zeros(0, dtype=self.dtype, device=self.device)
+
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """Cut a flat vector into pieces of the tensors' shapes, dtypes and devices; views wherever possible."""
+        pieces = []
+        for tensor, start, end in zip(self.tensors, self._offsets, self._offsets[1:], strict=False):
+            piece = vector[start:end]
+            if tensor.is_complex():
+                piece = torch.view_as_complex(piece.view(*tensor.shape, 2).to(tensor.real.dtype))
+            else:
+                piece = piece.view(tensor.shape)
+            pieces.append(piece.to(device=tensor.device, dtype=tensor.dtype))
+        return pieces
+
+    def read(self) -> Tensor:
+        """The present values of the tensors as a new flat vector."""
+        return self.flatten(self.tensors)
+
+    @torch.no_grad()
+    def write(self, vector: Tensor) -> None:
+        """Copy a flat vector into the tensors."""
+        for tensor, piece in zip(self.tensors, self.split(vector), strict=True):
+            tensor.copy_(piece)
+
+    def write_rounded(self, vector: Tensor) -> Tensor:
+        """Write a vector and return it as the tensors hold it, rounded to their dtypes."""
+        self.write(vector)
+        return self.read() if self.rounds else vector
+
+    @contextmanager
+    def restored_on_error(self) -> Iterator[None]:
+        """Put the tensors back, bit for bit, if the block raises anything at all."""
+        before = self.read()
+        try:
+            yield
+        except BaseException:
+            self.write(before)
+            raise
+
+    def _flat(self, value: Tensor | None, like: Tensor) -> Tensor:
+        if value is None:
+            count = like.numel() * (2 if like.is_complex() else 1)
+            return torch.zeros(count, dtype=self.dtype, device=self.device)
+        value = value.detach()
+        if value.layout is not torch.strided:
+            value = value.to_dense()
+        if value.is_complex():
+            value = torch.view_as_real(value.resolve_conj())
+        return value.reshape(-1).to(device=self.device, dtype=self.dtype)
+
+
+def _shares_memory(a: Tensor, b: Tensor) -> bool:
+    return a.numel() > 0 and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
