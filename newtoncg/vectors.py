@@ -18,7 +18,8 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 def norm(a: Tensor) -> Tensor:
     """The Euclidean norm of a flat vector, on its device; scaled against overflow."""
-    return torch.linalg.vector_norm(a)
+    length: Tensor = torch.linalg.vector_norm(a)
+    return length
 
 
 def infinity_norm(a: Tensor) -> float:
@@ -40,7 +41,7 @@ class ParameterVector:
     """A list of tensors seen as one flat real vector.
 
     Complex tensors count as pairs of reals, half-precision ones are worked on in float32, and mixed float dtypes in the
-    widest of them, so that a vector never loses digits of a parameter. The vector lives on the device of the first tensor.
+    widest of them, so that a vector never loses digits of a parameter. It lives on the device of the first tensor.
 
     Attributes:
         tensors: The tensors, in order; the vector writes into them.
@@ -56,8 +57,6 @@ class ParameterVector:
         self.tensors = tuple(tensors)
         real = [t.real.dtype if t.is_complex() else t.dtype for t in self.tensors]
         self.dtype = reduce(torch.promote_types, real, torch.float32) if real else torch.get_default_dtype()
-        if torch.float64 not in real:
-            self.dtype = torch.float32 if real else self.dtype
         self.device = self.tensors[0].device if self.tensors else torch.device("cpu")
         self.rounds = any(dtype != self.dtype for dtype in real)
         counts = [t.numel() * (2 if t.is_complex() else 1) for t in self.tensors]

@@ -20,8 +20,8 @@ class FiniteDifferenceOperator(LinearOperator):
     digits. Central: ``(g(x + h v) - g(x - h v)) / 2h + O(h²)``, two gradients a product, about two thirds.
 
     The step is long enough for the difference to rise above the round-off of the gradient and short enough for the
-    truncation error to stay below it: ``h |v| = eps^p (1 + |x|)`` with p = 1/2 (forward) or 1/3 (central), where eps is the
-    unit round-off of the dtype.
+    truncation error to stay below it: ``h |v| = eps^p (1 + |x|)`` with p = 1/2 (forward) or 1/3 (central), where eps is
+    the unit round-off of the dtype.
 
     Args:
         gradient_at: Maps a point of shape ``(n,)`` to the gradient there.

@@ -1,0 +1,72 @@
+"""Limited-memory BFGS: the memory of curvature pairs and the two-loop recursion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from newtoncg.vectors import dot, host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LBFGSMemory:
+    """The last pairs (s, y) of a step and the change of the gradient over it: 2 n-vectors a pair.
+
+    Immutable: a step that fails half-way cannot damage it, and keeping an old one costs nothing.
+
+    Attributes:
+        history_size: The most pairs to keep; 0 keeps none.
+        steps: The steps s, oldest first, shape ``(n,)`` each.
+        changes: The changes y of the gradient, in the same order.
+        scale: ``s'y / y'y`` of the newest pair, the scale of the initial inverse Hessian (N&W eq. 7.20).
+    """
+
+    history_size: int
+    steps: tuple[Tensor, ...] = ()
+    changes: tuple[Tensor, ...] = ()
+    scale: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def with_pair(self, s: Tensor, y: Tensor) -> LBFGSMemory:
+        """The memory after one more pair; the same memory where the pair shows no positive curvature.
+
+        A pair is kept if ``s'y > eps |s| |y|``, so that the inverse Hessian stays positive definite beyond round-off.
+        Pairs that are not finite fail the test as well.
+        """
+        if not self.history_size:
+            return self
+        sy, ss, yy = host(dot(s, y), dot(s, s), dot(y, y))
+        if not sy > torch.finfo(s.dtype).eps * (ss * yy) ** 0.5 or not yy < float("inf"):
+            return self
+        return LBFGSMemory(
+            history_size=self.history_size,
+            steps=(*self.steps, s)[-self.history_size :],
+            changes=(*self.changes, y)[-self.history_size :],
+            scale=sy / yy,
+        )
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """``-H g`` by the two-loop recursion: Nocedal & Wright (2006), Algorithm 7.4.
+
+        Args:
+            gradient: Shape ``(n,)``.
+
+        Returns:
+            A descent direction of shape ``(n,)``; no host transfer. Steepest descent where the memory is empty.
+        """
+        q = gradient.neg()
+        reciprocals = [1.0 / dot(s, y) for s, y in zip(self.steps, self.changes, strict=True)]
+        alphas: list[Tensor] = []
+        for s, y, rho in zip(reversed(self.steps), reversed(self.changes), reversed(reciprocals), strict=True):
+            alpha = rho * dot(s, q)
+            q.sub_(alpha * y)
+            alphas.append(alpha)
+        r = q.mul_(self.scale)
+        for s, y, rho, alpha in zip(self.steps, self.changes, reciprocals, reversed(alphas), strict=True):
+            beta = rho * dot(y, r)
+            r.add_((alpha - beta) * s)
+        return r
