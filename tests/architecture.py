@@ -25,6 +25,7 @@ LAYERS: Mapping[str, int] = {
     "_typing": FOUNDATIONS,
     "errors": FOUNDATIONS,
     "status": FOUNDATIONS,
+    "explanations": FOUNDATIONS,
     "vectors": FOUNDATIONS,
     "linear_operator": FOUNDATIONS,
     "curvature": SIBLINGS,
