@@ -28,6 +28,7 @@ LAYERS: Mapping[str, int] = {
     "explanations": FOUNDATIONS,
     "vectors": FOUNDATIONS,
     "linear_operator": FOUNDATIONS,
+    "explanations": FOUNDATIONS,
     "curvature": SIBLINGS,
     "krylov": SIBLINGS,
     "preconditioners": SIBLINGS,
