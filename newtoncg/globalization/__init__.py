@@ -1,1 +1,6 @@
-"""To be filled."""
+"""Globalization: which step length or radius makes a direction safe, decided from numbers alone."""
+
+from newtoncg.globalization.line_search import LineFunction, LinePoint, LineSearch, SearchResult
+from newtoncg.globalization.trust_region import TrustRegion
+
+__all__ = ["LineFunction", "LinePoint", "LineSearch", "SearchResult", "TrustRegion"]

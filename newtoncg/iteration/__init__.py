@@ -1,1 +1,8 @@
-"""To be filled."""
+"""The iteration that both front doors share: directions, steps, state and reports."""
+
+from newtoncg.iteration.loop import Outcome, run
+from newtoncg.iteration.report import StepReport
+from newtoncg.iteration.settings import Settings
+from newtoncg.iteration.state import SolverState
+
+__all__ = ["Outcome", "Settings", "SolverState", "StepReport", "run"]

@@ -31,6 +31,7 @@ class CGResult:
             ``|r'd / d'Ad|``; infinite for zero curvature.
         smallest_ritz: The smallest Ritz value of A in the space searched; NaN before the first product.
         largest_ritz: The largest.
+        on_boundary: Whether the solution lies on the boundary of the ball.
         path: The path of the iterates, kept where asked for; None otherwise.
     """
 
@@ -44,6 +45,7 @@ class CGResult:
     curvature_step: float
     smallest_ritz: float
     largest_ritz: float
+    on_boundary: bool
     path: CGPath | None
 
 
@@ -253,5 +255,7 @@ class _Solve:
             curvature_step=self.curvature_step,
             smallest_ritz=smallest,
             largest_ritz=largest,
+            on_boundary=status is CGStatus.BOUNDARY
+            or (status is CGStatus.NEGATIVE_CURVATURE and math.isfinite(self.radius)),
             path=self.path,
         )

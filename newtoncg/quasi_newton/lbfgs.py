@@ -32,10 +32,17 @@ class LBFGSMemory:
         return len(self.steps)
 
     def with_pair(self, s: Tensor, y: Tensor) -> LBFGSMemory:
-        """The memory after one more pair; the same memory where the pair shows no positive curvature.
+        """The memory after one more pair.
 
         A pair is kept if ``s'y > eps |s| |y|``, so that the inverse Hessian stays positive definite beyond round-off.
         Pairs that are not finite fail the test as well.
+
+        Args:
+            s: The step, shape ``(n,)``.
+            y: The change of the gradient over it, shape ``(n,)``.
+
+        Returns:
+            The new memory; the same one where the pair shows no positive curvature.
         """
         if not self.history_size:
             return self

@@ -1,0 +1,87 @@
+"""The trust region: its settings, the reduction ratio and the update of the radius."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from newtoncg.errors import require_count, require_number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustRegion:
+    """Settings and rules of a trust region: Nocedal & Wright (2006), Algorithm 4.1; Conn, Gould & Toint (2000), §17.
+
+    Args:
+        radius: The first radius, ``> 0``; None takes it from the model: the first step is as long as the model asks.
+        max_radius: The largest radius, ``> 0``.
+        acceptance: The least reduction ratio of an accepted step, in [0, 1/4).
+        max_evaluations: The most trial points of one step, ``>= 1``; a rejected one costs a forward pass, no product.
+        noise: How many units of round-off of the loss both reductions are raised by before their ratio is taken, so
+            that near convergence rounding does not reject good steps: Conn, Gould & Toint (2000), §17.4.2.
+        monotone: Whether even within that noise the loss may not rise.
+    """
+
+    radius: float | None = None
+    max_radius: float = math.inf
+    acceptance: float = 1e-4
+    max_evaluations: int = 30
+    noise: float = 10.0
+    monotone: bool = True
+
+    def __post_init__(self) -> None:
+        if self.radius is not None:
+            require_number("TrustRegion radius", self.radius, minimum=0.0, strict=True)
+        require_number("TrustRegion max_radius", self.max_radius, minimum=0.0, strict=True)
+        require_number("TrustRegion acceptance", self.acceptance, minimum=0.0, maximum=0.25)
+        require_number("TrustRegion noise", self.noise, minimum=0.0)
+        require_count("TrustRegion max_evaluations", self.max_evaluations, minimum=1)
+
+    def reduction_ratio(self, actual: float, predicted: float, value: float, *, round_off: float) -> float:
+        """Actual over predicted reduction, both raised by the round-off of the loss; NaN where the trial is not finite.
+
+        Args:
+            actual: ``f(x) - f(x + s)``.
+            predicted: The model's reduction, ``> 0``.
+            value: ``f(x)``.
+            round_off: The unit round-off of the dtype that the loss is computed in.
+
+        Returns:
+            The ratio; near 1 where the model is right.
+        """
+        if not math.isfinite(actual):
+            return math.nan
+        noise = self.noise * round_off * abs(value)
+        return (actual + noise) / (predicted + noise) if predicted + noise > 0.0 else math.nan
+
+    def accepts(self, ratio: float, actual: float) -> bool:
+        """Whether the trial becomes the next point; fails for NaN."""
+        return ratio > self.acceptance and (actual >= 0.0 or not self.monotone)
+
+    def shrunk(self, step_norm: float, *, actual: float, slope: float) -> float:
+        """The radius after a rejected or poor step.
+
+        The parabola through ``f(x)``, its slope along the step and ``f(x + s)`` says where the loss along s is least;
+        kept in [0.1, 0.5] of the step, and 0.1 of it where the trial was not finite.
+
+        Args:
+            step_norm: ``|s|``.
+            actual: ``f(x) - f(x + s)``.
+            slope: ``g's``.
+
+        Returns:
+            The new radius.
+        """
+        if not math.isfinite(actual):
+            return 0.1 * step_norm
+        rise = -actual - slope
+        minimizer = -0.5 * slope / rise if rise > 0.0 else 0.5
+        return min(0.5, max(0.1, minimizer)) * step_norm
+
+    def grown(self, radius: float, step_norm: float, ratio: float, *, on_boundary: bool) -> float:
+        """The radius after a good step: longer where the boundary held a right model back."""
+        if on_boundary and ratio > 0.9:
+            return min(self.max_radius, max(radius, 4.0 * step_norm))
+        if ratio > 0.75:
+            return min(self.max_radius, max(radius, 2.0 * step_norm))
+        return radius

@@ -1,0 +1,141 @@
+"""The direction ladder: Newton-CG, then L-BFGS, then steepest descent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from newtoncg.iteration.iterate import Iterate
+from newtoncg.krylov import CGResult, cg
+from newtoncg.status import CGStatus, Rung
+from newtoncg.vectors import dot, host, norm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Solve:
+    """A solve of the Newton system at one point.
+
+    Attributes:
+        result: What CG found.
+        term: The forcing term.
+    """
+
+    result: CGResult
+    term: float
+
+    @property
+    def usable(self) -> bool:
+        """Whether every product was finite."""
+        return self.result.status is not CGStatus.NONFINITE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Direction:
+    """One rung's proposal, scaled so that the step of length 1 is the first to try.
+
+    Attributes:
+        vector: The direction d, shape ``(n,)``, the learning rates in it.
+        slope: ``g'd < 0``.
+        expand: Whether longer steps are worth trying where the first succeeds.
+        rung: Where it came from.
+    """
+
+    vector: Tensor
+    slope: float
+    expand: bool
+    rung: Rung
+
+
+def solve_newton_system(at: Iterate, *, radius: float = math.inf, path_limit: int = 0) -> Solve:
+    """Solve ``B p = -g`` to the forcing tolerance; the first time, compare the products with differences.
+
+    Args:
+        at: The present iterate.
+        radius: The trust radius.
+        path_limit: How many CG directions to keep.
+
+    Returns:
+        The solve, with products that were found right.
+    """
+    term = at.settings.forcing.term(at.gradient_norm, at.state.previous)
+    while True:
+        operator = at.objective.curvature(at.evaluation)
+        result = cg(
+            operator,
+            at.gradient.neg(),
+            tolerance=max(term, 10.0 * at.objective.round_off),
+            max_iterations=at.settings.max_cg_iterations,
+            radius=radius,
+            path_limit=path_limit,
+        )
+        if at.objective.trusts(operator):
+            return Solve(result=result, term=term)
+
+
+def newton_step(at: Iterate, result: CGResult) -> tuple[Tensor, float]:
+    """The step of a solve, and the model's reduction there.
+
+    Where a solve without a radius met negative curvature, the step goes on from the last iterate z along the direction
+    d where it was met: ``z + min(|r'd / d'Bd|, reach / |d|) d``, as CG would if the curvature had the opposite sign; d
+    is a descent direction of the model at z. The reach bounds the step where the curvature is nearly zero: the length
+    of z, of the last accepted step, or a tenth of the point's own scale, whichever is largest. This is our choice;
+    Nocedal & Wright (2006), Algorithm 7.1, stops at z and uses the curvature only if the first iteration met it.
+
+    Args:
+        at: The present iterate.
+        result: The solve.
+
+    Returns:
+        The step, shape ``(n,)``, and the reduction that the model predicts.
+    """
+    d = result.curvature_direction
+    if d is None or result.on_boundary:
+        return result.solution, result.predicted_reduction
+    x, z, dd, descent = host(norm(at.point), norm(result.solution), norm(d), dot(at.gradient, d).neg())
+    reach = max(z, at.state.step_norm, 0.1 * (1.0 + x))
+    tau = min(result.curvature_step, reach / dd)
+    reduction = result.predicted_reduction + tau * descent * (1.0 + 0.5 * tau / result.curvature_step)
+    return torch.add(result.solution, d, alpha=tau), reduction
+
+
+def newton_direction(at: Iterate, solve: Solve) -> Direction | None:
+    """The direction of a solve without a radius; None where it is no usable descent direction."""
+    if not solve.usable:
+        return None
+    step, _ = newton_step(at, solve.result)
+    return _descent(at, step, expand=solve.result.curvature_direction is not None, rung=Rung.NEWTON_CG)
+
+
+def lower_rungs(at: Iterate, solve: Solve | None) -> Iterator[Direction]:
+    """The directions below Newton's: L-BFGS where it has learned something, then steepest descent.
+
+    Args:
+        at: The present iterate.
+        solve: The failed solve, whose largest Ritz value gives steepest descent its length; None if there was none.
+
+    Yields:
+        Descent directions; steepest descent always comes last.
+    """
+    if len(at.state.memory):
+        direction = _descent(at, at.state.memory.direction(at.gradient), expand=False, rung=Rung.LBFGS)
+        if direction is not None:
+            yield direction
+    curvature = solve.result.largest_ritz if solve is not None else math.nan
+    (one_norm,) = host(at.gradient.abs().sum())
+    length = 1.0 / curvature if curvature > 0.0 else min(1.0, 1.0 / one_norm)
+    steepest = _descent(at, at.gradient * -length, expand=True, rung=Rung.STEEPEST_DESCENT)
+    if steepest is not None:
+        yield steepest
+
+
+def _descent(at: Iterate, vector: Tensor, *, expand: bool, rung: Rung) -> Direction | None:
+    """The direction with its learning rates and its slope; None unless it is finite and goes down beyond round-off."""
+    vector = vector * at.settings.rates
+    slope, gg, dd = host(dot(at.gradient, vector), norm(at.gradient), norm(vector))
+    if not slope < -torch.finfo(vector.dtype).eps * gg * dd or not math.isfinite(dd):
+        return None
+    return Direction(vector=vector, slope=slope, expand=expand, rung=rung)

@@ -1,0 +1,98 @@
+"""Line-search Newton-CG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from newtoncg.globalization import LineSearch, SearchResult
+from newtoncg.globalization.armijo import backtrack
+from newtoncg.globalization.strong_wolfe import strong_wolfe
+from newtoncg.iteration.directions import Direction, Solve, lower_rungs, newton_direction, solve_newton_system
+from newtoncg.iteration.iterate import Iterate
+from newtoncg.iteration.taken import Taken, accepted, refused
+from newtoncg.objective import Evaluation
+from newtoncg.status import Rung
+from newtoncg.vectors import dot, host
+
+
+def line_search_step(at: Iterate, search: LineSearch) -> Taken:
+    """One iteration: a direction from the ladder and a line search along it.
+
+    Nocedal & Wright (2006), Algorithm 7.1, with the rungs below Newton's where that yields no descent or its search
+    fails.
+
+    Args:
+        at: The present iterate.
+        search: The line search.
+
+    Returns:
+        The next point and state, or why no step was taken.
+    """
+    reasons: list[str] = []
+    solve = solve_newton_system(at) if at.settings.newton else None
+    return descend(at, _ladder(at, solve, reasons), search, solve=solve, reasons=reasons)
+
+
+def descend(
+    at: Iterate, directions: Iterable[Direction], search: LineSearch, *, solve: Solve | None, reasons: list[str]
+) -> Taken:
+    """Search along one direction after the other until a step is accepted.
+
+    Args:
+        at: The present iterate.
+        directions: Descent directions, best first; taken from lazily.
+        search: The line search.
+        solve: The Newton solve of this iteration, for the report and the forcing term.
+        reasons: Why earlier rungs were passed over; failed searches are added.
+
+    Returns:
+        The next point and state, or why no step was taken.
+    """
+    for direction in directions:
+        result = _search(at, direction, search)
+        if isinstance(result.point, _Trial):
+            after, length = result.point.evaluation, result.step_length
+            return accepted(at, after, solve, rung=direction.rung, step_length=length, reasons=reasons)
+        reasons.append(f"{direction.rung.message}: {result.status.message}")
+    return refused(at, solve, reasons=reasons)
+
+
+def _ladder(at: Iterate, solve: Solve | None, reasons: list[str]) -> Iterator[Direction]:
+    """The directions worth trying, best first; adds to `reasons` why a rung has none."""
+    if solve is not None:
+        direction = newton_direction(at, solve)
+        if direction is None:
+            reasons.append(f"{Rung.NEWTON_CG.message}: {solve.result.status.message}")
+        else:
+            yield direction
+    yield from lower_rungs(at, solve)
+
+
+@dataclass(slots=True, eq=False)
+class _Trial:
+    """A trial point of the search: the loss now, the slope when it is asked for."""
+
+    evaluation: Evaluation
+    direction: Tensor
+
+    @property
+    def value(self) -> float:
+        return self.evaluation.value
+
+    def slope(self) -> float:
+        return host(dot(self.evaluation.gradient(), self.direction))[0]
+
+
+def _search(at: Iterate, direction: Direction, search: LineSearch) -> SearchResult:
+    def phi(alpha: float) -> _Trial:
+        return _Trial(at.objective.evaluate(torch.add(at.point, direction.vector, alpha=alpha)), direction.vector)
+
+    conditions = search.conditions(at.value, direction.slope, round_off=at.objective.round_off)
+    limit = at.trials_left(search.max_evaluations)
+    if search.rule == "strong-wolfe":
+        return strong_wolfe(phi, conditions, initial=1.0, max_evaluations=limit)
+    return backtrack(phi, conditions, initial=1.0, max_evaluations=limit, expand=direction.expand)

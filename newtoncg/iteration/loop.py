@@ -1,0 +1,126 @@
+"""The loop of iterations: stopping tests, reports, and the choice of the step."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from newtoncg.globalization import TrustRegion
+from newtoncg.iteration.iterate import Iterate
+from newtoncg.iteration.line_search_newton import line_search_step
+from newtoncg.iteration.report import StepReport
+from newtoncg.iteration.settings import Settings
+from newtoncg.iteration.state import SolverState
+from newtoncg.iteration.taken import Taken
+from newtoncg.iteration.trust_region_newton import trust_region_step
+from newtoncg.objective import CurvatureSource, Evaluation, Objective
+from newtoncg.status import Termination
+from newtoncg.vectors import host, infinity_norm, norm
+
+logger = logging.getLogger(__name__)
+
+CURVATURE_NAMES = {
+    CurvatureSource.EXACT: "exact",
+    CurvatureSource.DIFFERENCES: "differences",
+    CurvatureSource.PLAIN_DIFFERENCES: "plain differences",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What a run of the iteration leaves.
+
+    Attributes:
+        evaluation: The last accepted point.
+        state: The memory after it.
+        report: What happened, costs included.
+    """
+
+    evaluation: Evaluation
+    state: SolverState
+    report: StepReport
+
+
+def run(
+    objective: Objective,
+    evaluation: Evaluation,
+    state: SolverState,
+    settings: Settings,
+    *,
+    callback: Callable[[Evaluation, StepReport], bool] | None = None,
+) -> Outcome:
+    """Iterate from an evaluated point until a stopping test holds.
+
+    Args:
+        objective: The objective.
+        evaluation: The starting point.
+        state: The memory of earlier runs.
+        settings: The settings.
+        callback: Called after each iteration with the new point and the report so far; true stops.
+
+    Returns:
+        The last accepted point, the state after it, and the report.
+    """
+    started, total = time.perf_counter(), None
+    termination = _finite(evaluation)
+    while termination is None:
+        state = state.learned(evaluation.gradient())
+        gradient_norm = host(norm(evaluation.gradient()))[0]
+        termination = _converged(evaluation.gradient(), gradient_norm, settings)
+        if termination is not None:
+            break
+        at = Iterate(
+            objective=objective, evaluation=evaluation, state=state, settings=settings, gradient_norm=gradient_norm
+        )
+        taken = _step(at)
+        total = taken.report.after(total)
+        logger.info("loss %.6e -> %.6e: %s", at.value, taken.evaluation.value, taken.report.message)
+        termination = _exhausted(at, taken, total, callback)
+        evaluation, state = taken.evaluation, taken.state
+    if total is None:
+        total = StepReport(loss=evaluation.value, loss_after=evaluation.value, reason=termination.message)
+    report = replace(total, termination=termination, curvature=CURVATURE_NAMES[objective.source])
+    report = report.costing(objective.counts, time.perf_counter() - started)
+    return Outcome(evaluation=evaluation, state=state, report=report)
+
+
+def _step(at: Iterate) -> Taken:
+    globalization = at.settings.globalization
+    if isinstance(globalization, TrustRegion):
+        return trust_region_step(at, globalization)
+    return line_search_step(at, globalization)
+
+
+def _finite(evaluation: Evaluation) -> Termination | None:
+    return None if math.isfinite(evaluation.value) else Termination.NONFINITE
+
+
+def _converged(gradient: Tensor, gradient_norm: float, settings: Settings) -> Termination | None:
+    if not math.isfinite(gradient_norm):
+        return Termination.NONFINITE
+    small = gradient_norm == 0.0 or infinity_norm(gradient) <= settings.gradient_tolerance
+    return Termination.GRADIENT if small else None
+
+
+def _exhausted(
+    at: Iterate, taken: Taken, total: StepReport, callback: Callable[[Evaluation, StepReport], bool] | None
+) -> Termination | None:
+    """Why the loop ends after an iteration, if it does."""
+    if not taken.moved:
+        return Termination.STALLED
+    if callback is not None and callback(taken.evaluation, total):
+        return Termination.CALLBACK
+    if taken.evaluation.value < at.settings.lower_bound:
+        return Termination.UNBOUNDED
+    change = abs(at.value - taken.evaluation.value)
+    tolerance = at.settings.change_tolerance
+    if tolerance > 0.0 and (change < tolerance or infinity_norm(taken.evaluation.point - at.point) <= tolerance):
+        return Termination.CHANGE
+    if at.objective.counts.functions >= at.settings.max_evaluations:
+        return Termination.EVALUATION_LIMIT
+    return Termination.ITERATION_LIMIT if total.iterations >= at.settings.max_iterations else None

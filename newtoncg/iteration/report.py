@@ -1,0 +1,108 @@
+"""The report of a step: what happened, what it cost, and why."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from newtoncg.objective import Counts
+from newtoncg.status import CGStatus, Rung, Termination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What one step did. Of several iterations in one step, counts and seconds add up, the rest describes the last.
+
+    Attributes:
+        loss: The objective where the step began, an L2 term of `weight_decay` included.
+        loss_after: The objective where it ended; equal to `loss` where no step was taken.
+        gradient_norm: ``|g|`` where the last iteration began.
+        step_norm: The length of the last accepted step, Euclidean.
+        step_length: The multiple of the direction that was taken; 0 where none was.
+        iterations: Accepted iterations.
+        cg_iterations: CG iterations.
+        cg_status: How the last solve ended; None where there was none.
+        forcing_term: The relative residual asked of it.
+        relative_residual: The one it reached.
+        smallest_ritz: The smallest Ritz value it met, an estimate of the smallest eigenvalue from above; NaN if none.
+        largest_ritz: The largest, an estimate of the largest from below; NaN if none.
+        negative_curvature: Whether a direction of nonpositive curvature was met.
+        reduction_ratio: Actual over predicted reduction (trust region); NaN otherwise.
+        radius: The trust radius after the step; NaN without a trust region.
+        rung: The rung of the direction ladder that the step came from.
+        reason: Why a lower rung was used, or why no step was taken; empty otherwise.
+        curvature: Where products came from: ``"exact"``, ``"differences"`` or ``"plain differences"``.
+        termination: Why the iteration stopped.
+        function_evaluations: Forward passes.
+        gradient_evaluations: Backward passes.
+        products: Hessian-vector products.
+        function_seconds: Seconds in forward passes.
+        gradient_seconds: Seconds in backward passes.
+        product_seconds: Seconds in products.
+        seconds: Seconds of the whole step.
+    """
+
+    loss: float
+    loss_after: float
+    gradient_norm: float = math.nan
+    step_norm: float = 0.0
+    step_length: float = 0.0
+    iterations: int = 0
+    cg_iterations: int = 0
+    cg_status: CGStatus | None = None
+    forcing_term: float = math.nan
+    relative_residual: float = math.nan
+    smallest_ritz: float = math.nan
+    largest_ritz: float = math.nan
+    negative_curvature: bool = False
+    reduction_ratio: float = math.nan
+    radius: float = math.nan
+    rung: Rung = Rung.NONE
+    reason: str = ""
+    curvature: str = "exact"
+    termination: Termination = Termination.ITERATION_LIMIT
+    function_evaluations: int = 0
+    gradient_evaluations: int = 0
+    products: int = 0
+    function_seconds: float = 0.0
+    gradient_seconds: float = 0.0
+    product_seconds: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def message(self) -> str:
+        """The outcome in one sentence."""
+        parts = [self.rung.message if self.iterations else Rung.NONE.message]
+        if self.reason:
+            parts.append(self.reason)
+        return "; ".join(parts)
+
+    @property
+    def condition_estimate(self) -> float:
+        """The ratio of the extreme Ritz values; NaN where curvature was negative or none was seen."""
+        return self.largest_ritz / self.smallest_ritz if self.smallest_ritz > 0.0 else math.nan
+
+    def after(self, earlier: StepReport | None) -> StepReport:
+        """This iteration's report joined to those before it in the same step."""
+        if earlier is None:
+            return self
+        return replace(
+            self,
+            loss=earlier.loss,
+            iterations=earlier.iterations + self.iterations,
+            cg_iterations=earlier.cg_iterations + self.cg_iterations,
+            negative_curvature=earlier.negative_curvature or self.negative_curvature,
+        )
+
+    def costing(self, counts: Counts, seconds: float) -> StepReport:
+        """This report with what the step has cost."""
+        return replace(
+            self,
+            function_evaluations=counts.functions,
+            gradient_evaluations=counts.gradients,
+            products=counts.products,
+            function_seconds=counts.function_seconds,
+            gradient_seconds=counts.gradient_seconds,
+            product_seconds=counts.product_seconds,
+            seconds=seconds,
+        )

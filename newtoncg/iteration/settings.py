@@ -1,0 +1,42 @@
+"""What the iteration is told: everything that does not change within a run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from newtoncg.globalization import LineSearch, TrustRegion
+from newtoncg.krylov import Forcing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Settings:
+    """The settings of one run of the iteration.
+
+    Attributes:
+        globalization: What makes steps safe.
+        forcing: How accurately the Newton systems are solved.
+        newton: Whether the ladder has its first rung; without it the method is L-BFGS.
+        max_iterations: The limit of iterations, ``>= 1``.
+        max_evaluations: The limit of forward passes; infinite for none.
+        max_cg_iterations: The limit of products of one solve, ``>= 1``.
+        gradient_tolerance: Stop once no entry of the gradient exceeds it.
+        change_tolerance: Stop once the loss, or every entry of the point, changes by less; 0 never stops.
+        lower_bound: A loss below it counts as unbounded.
+        rates: The learning rate: one number, or one an unknown in a tensor of shape ``(n,)``.
+        path_limit: How many CG directions are kept to solve again for a smaller radius, an n-vector each.
+    """
+
+    globalization: LineSearch | TrustRegion
+    forcing: Forcing
+    newton: bool = True
+    max_iterations: int = 1
+    max_evaluations: float = math.inf
+    max_cg_iterations: int = 200
+    gradient_tolerance: float = 0.0
+    change_tolerance: float = 0.0
+    lower_bound: float = -math.inf
+    rates: float | Tensor = 1.0
+    path_limit: int = 50

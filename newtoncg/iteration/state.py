@@ -1,0 +1,45 @@
+"""What the iteration remembers from one step to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from newtoncg.krylov.forcing import PreviousSolve
+from newtoncg.quasi_newton import LBFGSMemory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SolverState:
+    """The memory of the iteration; immutable, so that a step that fails leaves it as it was.
+
+    Attributes:
+        memory: The curvature pairs of accepted steps.
+        previous: The last Newton solve, for the forcing term; None before the first.
+        step: The last accepted step, shape ``(n,)``; None before the first.
+        gradient: The gradient where that step began, shape ``(n,)``.
+        step_norm: Its length; 0 before the first.
+        radius: The trust radius; None before the first step.
+    """
+
+    memory: LBFGSMemory
+    previous: PreviousSolve | None = None
+    step: Tensor | None = None
+    gradient: Tensor | None = None
+    step_norm: float = 0.0
+    radius: float | None = None
+
+    def learned(self, gradient: Tensor) -> SolverState:
+        """The state after the gradient at the present point has completed the pair of the last step.
+
+        Args:
+            gradient: Shape ``(n,)``.
+
+        Returns:
+            The new state.
+        """
+        if self.step is None or self.gradient is None or not self.memory.history_size:
+            return self
+        memory = self.memory.with_pair(self.step, gradient - self.gradient)
+        return replace(self, memory=memory, step=None, gradient=None)

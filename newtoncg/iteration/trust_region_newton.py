@@ -1,0 +1,112 @@
+"""Trust-region Newton-CG."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from newtoncg.globalization import LineSearch, TrustRegion
+from newtoncg.iteration.directions import Solve, lower_rungs, newton_step, solve_newton_system
+from newtoncg.iteration.iterate import Iterate
+from newtoncg.iteration.line_search_newton import descend
+from newtoncg.iteration.taken import Taken, accepted, with_radius
+from newtoncg.status import Rung
+from newtoncg.vectors import dot, host, norm
+
+TRIALS_IN_NOISE = 3
+"""Our choice: where the predicted reduction is below the round-off of the loss, ever shorter steps decide nothing."""
+
+FIRST_RADIUS = 10.0
+"""Our choice: the first radius, in lengths of the first accepted step, where that step had no radius."""
+
+
+def trust_region_step(at: Iterate, region: TrustRegion) -> Taken:
+    """One iteration: Nocedal & Wright (2006), Algorithm 4.1 with the Steihaug-Toint solver, Algorithm 7.2.
+
+    A rejected step is cut back along the kept path of CG, with no new product, until a trial is accepted. The first
+    radius is infinite unless it is given: the model says how long the first step is. Where no step of the model is
+    accepted, the lower rungs are searched along a line.
+
+    Args:
+        at: The present iterate.
+        region: The trust region.
+
+    Returns:
+        The next point and state, or why no step was taken.
+    """
+    radius = min(region.max_radius, at.state.radius or region.radius or math.inf)
+    solve = solve_newton_system(at, radius=radius, path_limit=at.settings.path_limit)
+    if solve.usable:
+        taken = _trials(at, region, solve, radius)
+        if taken is not None:
+            return taken
+        reason = "no step of the model within the trust region decreased the loss"
+    else:
+        reason = solve.result.status.message
+    search = LineSearch(noise=region.noise, max_evaluations=region.max_evaluations, monotone=region.monotone)
+    reasons = [f"{Rung.NEWTON_CG.message}: {reason}"]
+    taken = descend(at, lower_rungs(at, solve), search, solve=solve, reasons=reasons)
+    return with_radius(taken, taken.report.step_norm) if taken.moved else taken
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """A trial step s of the model ``m(s) = g's + s'Bs/2``, its length, ``g's`` and ``-m(s)``."""
+
+    vector: Tensor
+    length: float
+    slope: float
+    predicted: float
+
+    def times(self, factor: float) -> _Step:
+        """The step ``factor s``; its model value follows from the two terms of m."""
+        curvature = -2.0 * (self.predicted + self.slope)
+        predicted = -factor * self.slope - 0.5 * factor**2 * curvature
+        return _Step(self.vector * factor, self.length * factor, self.slope * factor, predicted)
+
+
+def _trials(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -> Taken | None:
+    """Try steps of the model, each shorter than the last, until one is accepted; None where none is."""
+    step, round_off = _first_step(at, solve), at.objective.round_off
+    held_back = solve.result.on_boundary
+    for trial in range(1, at.trials_left(region.max_evaluations) + 1):
+        after = at.objective.evaluate(at.point + step.vector)
+        actual = at.value - after.value
+        ratio = region.reduction_ratio(actual, step.predicted, at.value, round_off=round_off)
+        if region.accepts(ratio, actual):
+            if ratio < 0.25:
+                radius = region.shrunk(step.length, actual=actual, slope=step.slope)
+            else:
+                bound = radius if math.isfinite(radius) else FIRST_RADIUS * step.length
+                radius = region.grown(bound, step.length, ratio, on_boundary=held_back)
+            return with_radius(accepted(at, after, solve, rung=Rung.NEWTON_CG, step_length=1.0), radius, ratio)
+        if trial >= TRIALS_IN_NOISE and step.predicted <= region.noise * round_off * abs(at.value):
+            return None
+        radius = region.shrunk(step.length, actual=actual, slope=step.slope)
+        step, held_back = _shorter_step(at, solve, step, radius), True
+    return None
+
+
+def _first_step(at: Iterate, solve: Solve) -> _Step:
+    """The step of the solve with the learning rates in it; rates of several groups cost one more product."""
+    vector, predicted = newton_step(at, solve.result)
+    rates = at.settings.rates
+    if isinstance(rates, Tensor):
+        vector = vector * rates
+        product = at.objective.curvature(at.evaluation).matvec(vector)
+        length, slope, curvature = host(norm(vector), dot(at.gradient, vector), dot(vector, product))
+        return _Step(vector, length, slope, -slope - 0.5 * curvature)
+    length, slope = host(norm(vector), dot(at.gradient, vector))
+    step = _Step(vector, length, slope, predicted)
+    return step if rates == 1.0 else step.times(rates)
+
+
+def _shorter_step(at: Iterate, solve: Solve, step: _Step, radius: float) -> _Step:
+    """The model's step in a smaller ball: cut from CG's path, or scaled where learning rates have left the path."""
+    if solve.result.path is None or isinstance(at.settings.rates, Tensor) or at.settings.rates != 1.0:
+        return step.times(radius / step.length)
+    vector, predicted = solve.result.path.cut(solve.result, radius)
+    length, slope = host(norm(vector), dot(at.gradient, vector))
+    return _Step(vector, length, slope, predicted)

@@ -1,0 +1,6 @@
+"""Objectives: value, gradient and curvature at a point, from a function or a closure; the only evaluation counters."""
+
+from newtoncg.objective.base import Counts, CurvatureAt, CurvatureSource, Evaluation, Objective
+from newtoncg.objective.function import FunctionObjective
+
+__all__ = ["Counts", "CurvatureAt", "CurvatureSource", "Evaluation", "FunctionObjective", "Objective"]

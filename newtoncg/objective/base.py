@@ -1,0 +1,222 @@
+"""What an objective offers to the iteration, and the change from exact products to differences when they fail."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch import Tensor
+
+from newtoncg.curvature import FiniteDifferenceOperator
+from newtoncg.errors import CurvatureWarning
+from newtoncg.explanations import explain
+from newtoncg.linear_operator import LinearOperator
+from newtoncg.objective.verification import compare_with_differences
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What has been evaluated, and the seconds spent on it.
+
+    Attributes:
+        functions: Forward passes, each a call of the closure or the function.
+        gradients: Backward passes.
+        products: Hessian-vector products; a differenced one also counts the gradients that it takes.
+        function_seconds: Seconds in forward passes.
+        gradient_seconds: Seconds in backward passes.
+        product_seconds: Seconds in products, the evaluations of differenced ones included.
+    """
+
+    functions: int = 0
+    gradients: int = 0
+    products: int = 0
+    function_seconds: float = 0.0
+    gradient_seconds: float = 0.0
+    product_seconds: float = 0.0
+
+    def since(self, earlier: Counts) -> Counts:
+        """The counts made after `earlier` was copied."""
+        return Counts(**{name: getattr(self, name) - getattr(earlier, name) for name in self.__slots__})
+
+    def copy(self) -> Counts:
+        """A copy that no longer changes."""
+        return replace(self)
+
+    @contextmanager
+    def timed(self, kind: str) -> Iterator[None]:
+        """Count one evaluation of a kind, ``"function"``, ``"gradient"`` or ``"product"``, and its seconds."""
+        setattr(self, f"{kind}s", getattr(self, f"{kind}s") + 1)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            name = f"{kind}_seconds"
+            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
+
+
+class CurvatureSource(enum.IntEnum):
+    """Where products come from; an objective moves up this list when a way fails, and never back."""
+
+    EXACT = 0
+    """Double backward through the kept graph of the gradient."""
+    DIFFERENCES = 1
+    """Differences of gradients."""
+    PLAIN_DIFFERENCES = 2
+    """Differences of what the closure leaves in ``.grad``; the closure runs untouched."""
+
+
+class Evaluation(ABC):
+    """An objective at one point.
+
+    Attributes:
+        point: The point, shape ``(n,)``.
+        value: The objective there, on the host; may be NaN or infinite.
+    """
+
+    __slots__ = ("point", "value")
+
+    point: Tensor
+    value: float
+
+    @abstractmethod
+    def gradient(self) -> Tensor:
+        """The gradient, shape ``(n,)``, detached; computed at the first call."""
+
+    @abstractmethod
+    def hessian(self) -> LinearOperator:
+        """The exact Hessian at this point; valid until the objective is evaluated elsewhere."""
+
+
+class Objective(ABC):
+    """A function of flat vectors that counts its evaluations.
+
+    Args:
+        size: The number n of unknowns.
+        dtype: The dtype of the vectors.
+        device: Their device.
+        source: Where products come from at first.
+        verified: Whether the products need no more comparison with differences.
+    """
+
+    def __init__(
+        self, size: int, dtype: torch.dtype, device: torch.device, *, source: CurvatureSource, verified: bool
+    ) -> None:
+        self.size, self.dtype, self.device = size, dtype, device
+        self.source = source
+        self.verified = verified or source is not CurvatureSource.EXACT
+        self.counts = Counts()
+
+    @abstractmethod
+    def evaluate(self, point: Tensor) -> Evaluation:
+        """The value at a point of shape ``(n,)``; the gradient only when it is asked for."""
+
+    @abstractmethod
+    def gradient_at(self, point: Tensor) -> Tensor:
+        """The gradient at a point by itself, for differences: no graph is kept."""
+
+    @final
+    @property
+    def round_off(self) -> float:
+        """The unit round-off of the dtype."""
+        return float(torch.finfo(self.dtype).eps)
+
+    @final
+    def curvature(self, evaluation: Evaluation) -> CurvatureAt:
+        """The curvature at an evaluated point, exact as long as that works, by differences from then on."""
+        return CurvatureAt(self, evaluation)
+
+    @final
+    def trusts(self, operator: CurvatureAt) -> bool:
+        """Compare the first exact product with central differences, once; what differs is given up with a warning.
+
+        Costs two gradients, two more where the first two leave a doubt. Call it when no more exact products are needed
+        at this point: the evaluations may overwrite what its graph depends on.
+
+        Args:
+            operator: The curvature whose first product is compared.
+
+        Returns:
+            False if the products so far were wrong: ask for the curvature again.
+        """
+        if self.verified or operator.first is None or self.source is not CurvatureSource.EXACT:
+            return True
+        vector, product = operator.first
+        verdict = compare_with_differences(self.gradient_at, operator.evaluation.point, vector, product)
+        self.verified = True
+        if not verdict.agrees:
+            self.leave_exact(verdict.message)
+        return verdict.agrees
+
+    @final
+    def leave_exact(self, reason: str) -> None:
+        """Use differences of gradients from now on, and say why, once."""
+        self.source = CurvatureSource.DIFFERENCES
+        self.verified = True
+        logger.info("exact Hessian-vector products given up: %s", reason)
+        warnings.warn(
+            f"{reason} NewtonCG goes on with differences of gradients: one gradient a product, about half of the "
+            'digits. Pass curvature="finite-difference" to choose them without this warning.',
+            CurvatureWarning,
+            stacklevel=2,
+        )
+
+
+def reason_of(error: RuntimeError) -> str:
+    """Why a differentiation failed, in the user's terms where the cause is known."""
+    explanation = explain(error)
+    return explanation.cause if explanation else f"Differentiating twice failed with {type(error).__name__}: {error}."
+
+
+@final
+class CurvatureAt(LinearOperator):
+    """The curvature at one evaluated point: counted, timed, and moved to differences where exact products fail.
+
+    Attributes:
+        evaluation: The point.
+        first: The first vector and its exact product; None before it, and where products are differences.
+    """
+
+    def __init__(self, objective: Objective, evaluation: Evaluation) -> None:
+        super().__init__(objective.size, objective.dtype, objective.device)
+        self._objective = objective
+        self._exact: LinearOperator | None = None
+        self._differences: LinearOperator | None = None
+        self.evaluation = evaluation
+        self.first: tuple[Tensor, Tensor] | None = None
+
+    def _product(self, vector: Tensor) -> Tensor:
+        with self._objective.counts.timed("product"):
+            if self._objective.source is CurvatureSource.EXACT:
+                try:
+                    return self._exact_product(vector)
+                except torch.OutOfMemoryError:
+                    raise
+                except RuntimeError as error:
+                    explanation = explain(error)
+                    self._objective.leave_exact(
+                        explanation.cause if explanation else f"{type(error).__name__}: {error}."
+                    )
+            if self._differences is None:
+                gradient = self.evaluation.gradient()
+                self._differences = FiniteDifferenceOperator(
+                    self._objective.gradient_at, self.evaluation.point, gradient
+                )
+            return self._differences.matvec(vector)
+
+    def _exact_product(self, vector: Tensor) -> Tensor:
+        if self._exact is None:
+            self._exact = self.evaluation.hessian()
+        product = self._exact.matvec(vector)
+        if self.first is None and not self._objective.verified:
+            self.first = (vector.clone(), product)
+        return product
