@@ -16,6 +16,7 @@ from experiments.budget import Budget
 from experiments.measuring import Row, read_rows
 from experiments.recording import HISTORY_FILE, SUMMARY_FILE
 
+PROGRAM = (sys.executable, "-m", "experiments")
 LOG_FILE = "log.txt"
 POLL_SECONDS = 0.25
 
@@ -79,13 +80,16 @@ def plan(configs: Sequence[Path], results: Path) -> list[Run]:
     return [Run(name=config.stem, config=config, folder=folder / config.stem) for config in configs]
 
 
-def execute(run: Run, budget: Budget, on_progress: Callable[[Row], None]) -> Outcome:
+def execute(
+    run: Run, budget: Budget, on_progress: Callable[[Row], None], *, program: Sequence[str] = PROGRAM
+) -> Outcome:
     """Train one config in a process of its own.
 
     Args:
         run: What to run.
         budget: What it may spend.
         on_progress: Called with the latest measurement whenever there is a new one.
+        program: The command whose subcommand ``fit`` trains a config.
 
     Returns:
         The outcome; a run that fails is an outcome too.
@@ -94,7 +98,7 @@ def execute(run: Run, budget: Budget, on_progress: Callable[[Row], None]) -> Out
     for name in (HISTORY_FILE, SUMMARY_FILE):
         (run.folder / name).unlink(missing_ok=True)
     with (run.folder / LOG_FILE).open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(_command(run, budget), stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([*program, *_arguments(run, budget)], stdout=log, stderr=subprocess.STDOUT)
         try:
             for row in _rows_while_running(process, run.folder / HISTORY_FILE):
                 on_progress(row)
@@ -104,15 +108,15 @@ def execute(run: Run, budget: Budget, on_progress: Callable[[Row], None]) -> Out
     return collect(run, process.returncode)
 
 
-def _command(run: Run, budget: Budget) -> list[str]:
-    """Write the command line of one run."""
+def _arguments(run: Run, budget: Budget) -> list[str]:
+    """Write the arguments of one run."""
     options = {
         "config": str(run.config),
         "record.budget": str(budget),
         "trainer.default_root_dir": str(run.folder),
         "trainer.enable_progress_bar": "false",
     }
-    return [sys.executable, "-m", "experiments", "fit", *(f"--{name}={value}" for name, value in options.items())]
+    return ["fit", *(f"--{name}={value}" for name, value in options.items())]
 
 
 def _rows_while_running(process: subprocess.Popen[bytes], history: Path) -> Iterator[Row]:

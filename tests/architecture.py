@@ -34,6 +34,7 @@ LAYERS: Mapping[str, int] = {
     "preconditioners": SIBLINGS,
     "quasi_newton": SIBLINGS,
     "globalization": SIBLINGS,
+    "replay": PROBLEM,
     "capture": PROBLEM,
     "objective": PROBLEM,
     "compile": PROBLEM,

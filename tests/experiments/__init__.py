@@ -1,0 +1,1 @@
+"""Tests of the experiments; the files mirror the modules."""

@@ -1,0 +1,112 @@
+"""The command line: configs are valid, settings can be overridden, mistakes are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from experiments.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+
+pytestmark = [
+    pytest.mark.lightning,
+    pytest.mark.filterwarnings(
+        "ignore:LightningCLI's args parameter:UserWarning"
+    ),  # raised whenever pytest has options
+    pytest.mark.filterwarnings(
+        "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"
+    ),  # Lightning 2.6 uses it
+]
+
+
+def config_of(name: str) -> str:
+    """Return the path of a digits config."""
+    return str(ROOT / "configs" / "digits" / f"{name}.yaml")
+
+
+def test_fit_trains_and_stores_what_is_needed_to_repeat_it(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    main(
+        [
+            "fit",
+            f"--config={config_of('lbfgs')}",
+            "--record.budget=30g",
+            "--model.init_args.network.init_args.widths=[4]",
+            f"--trainer.default_root_dir={folder}",
+            "--trainer.enable_progress_bar=false",
+        ]
+    )
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["optimizer"] == "LBFGS"
+    assert summary["precision"] == "64-true"
+    assert summary["parameters"] == 64 * 4 + 4 + 4 * 10 + 10
+    assert summary["gradients"] >= 30
+    assert 0.1 < summary["test_accuracy"] <= 1.0
+    resolved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    assert resolved["model"]["init_args"]["network"]["init_args"]["widths"] == [4]
+    assert resolved["seed_everything"] == 0
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_config_is_valid(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", f"--config={config}", "--print_config"])
+    assert stop.value.code == 0
+    resolved = yaml.safe_load(capsys.readouterr().out)
+    assert resolved["trainer"]["default_root_dir"] == f"results/{config.parent.name}/{config.stem}"
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("--optimizer.init_args.learning_rate=1", "learning_rate"),
+        ("--model.init_args.l3=1", "l3"),
+        ("--record.budgets=1s", "budgets"),
+    ],
+)
+def test_an_unknown_setting_is_named(override: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", f"--config={config_of('adam')}", override])
+    assert stop.value.code == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.yaml"], "config not found: absent.yaml"),
+        ([config_of("adam"), "--budget=3x"], "budget '3x' not understood"),
+    ],
+)
+def test_a_mistake_in_compare_is_named(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", *arguments])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_compare_runs_shows_and_survives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "configs" / "digits"
+    folder.mkdir(parents=True)
+    for name in ("adam", "lbfgs"):
+        text = Path(config_of(name)).read_text(encoding="utf-8")
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (folder / "broken.yaml").write_text("optimizer: {class_path: torch.optim.Nonexistent}\n", encoding="utf-8")
+    configs = [str(path) for path in sorted(folder.glob("*.yaml"))]
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", *configs, "--budget=30g", f"--results={tmp_path / 'results'}"])
+    assert stop.value.code == 1, "one run failed"
+    results = tmp_path / "results" / "digits"
+    table = (results / "comparison.md").read_text(encoding="utf-8")
+    assert "| adam | Adam |" in table
+    assert "| lbfgs | LBFGS |" in table
+    assert "- broken failed: exit status" in table
+    for name in ("comparison.csv", "comparison.png", "adam/config.yaml", "adam/history.csv", "adam/summary.json"):
+        assert (results / name).is_file()
+    assert str(results / "comparison.png") in capsys.readouterr().out
