@@ -28,7 +28,6 @@ LAYERS: Mapping[str, int] = {
     "explanations": FOUNDATIONS,
     "vectors": FOUNDATIONS,
     "linear_operator": FOUNDATIONS,
-    "explanations": FOUNDATIONS,
     "curvature": SIBLINGS,
     "krylov": SIBLINGS,
     "preconditioners": SIBLINGS,
