@@ -1,6 +1,8 @@
-# make run    train the digits classifier with NewtonCG, L-BFGS and Adam; ends with a table and a figure
-# make test   run the tests                                make lint, make types   ruff, mypy
-# make wheel  build the wheel and import it                make clean              remove .venv, caches and builds
+# make run      train a classifier of handwritten digits with NewtonCG, L-BFGS and Adam; ends with a table and a figure
+# make test     run the tests
+# make lint     ruff: rules and format        make format   mend what ruff can mend
+# make types    mypy                          make wheel    build the wheel and import it
+# make clean    remove .venv, caches and builds
 # The first call installs everything into .venv; later calls install nothing until pyproject.toml or constraints.txt change.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -20,7 +22,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help install run test lint format types wheel constraints clean
 
 help:
-	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 
 install: $(INSTALLED)
 
