@@ -6,7 +6,6 @@ import sys
 import warnings
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,11 +15,10 @@ from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTh
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from rich.console import Console
 
-from experiments import comparison, figures, tables
+from experiments import comparison
 from experiments.budget import Budget
-from experiments.comparison import Outcome
-from experiments.display import ProgressDisplay, show_table
 from experiments.recording import RunRecorder
+from experiments.runs import plan
 
 PROGRAM = "python -m experiments"
 DESCRIPTION = f"""Train one config: {PROGRAM} fit --config configs/digits/newton_cg.yaml.
@@ -79,39 +77,10 @@ def compare_from_command_line(arguments: Sequence[str]) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder that receives all results")
     options = parser.parse_args(arguments)
     try:
-        outcomes = compare(options.configs, Budget.parse(options.budget), options.results, Console())
+        budget = Budget.parse(options.budget)
+        runs = plan(options.configs, options.results)
     except ValueError as error:
         parser.error(str(error))
+    outcomes = comparison.compare(runs, budget, Console())
     if any(outcome.error for outcome in outcomes):
         sys.exit(1)
-
-
-def compare(configs: Sequence[Path], budget: Budget, results: Path, console: Console) -> list[Outcome]:
-    """Run the configs, write table, CSV and figure to ``<results>/<task>/``, and show them.
-
-    Args:
-        configs: YAML files of one task.
-        budget: What each run may spend.
-        results: Folder of all results.
-        console: Where progress and table are shown.
-
-    Returns:
-        One outcome per config.
-    """
-    runs = comparison.plan(configs, results)
-    display = ProgressDisplay(console, runs, budget)
-    outcomes = []
-    with display.showing():
-        for run in runs:
-            display.start(run)
-            outcome = comparison.execute(run, budget, partial(display.update, run))
-            display.finish(run, outcome)
-            outcomes.append(outcome)
-    folder = runs[0].folder.parent
-    (folder / "comparison.md").write_text(tables.markdown(outcomes), encoding="utf-8")
-    tables.write_csv(outcomes, folder / "comparison.csv")
-    figures.draw_comparison(f"{folder.name}, budget {budget} per run", outcomes, folder / "comparison.png")
-    show_table(console, outcomes)
-    for name in ("comparison.md", "comparison.csv", "comparison.png"):
-        console.print(f"{folder / name}", soft_wrap=True, highlight=False)
-    return outcomes

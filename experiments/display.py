@@ -12,8 +12,8 @@ from rich.table import Table
 
 from experiments import tables
 from experiments.budget import Budget
-from experiments.comparison import Outcome, Run
 from experiments.measuring import Row
+from experiments.runs import Outcome, Run
 
 LINE_INTERVAL = 5.0
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.comparison import Outcome
+from experiments.runs import Outcome
 
 
 @dataclass(frozen=True, slots=True)

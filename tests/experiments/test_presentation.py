@@ -12,9 +12,9 @@ from rich.console import Console
 
 from experiments import figures, tables
 from experiments.budget import Budget
-from experiments.comparison import Outcome, Run
 from experiments.display import ProgressDisplay, show_table
 from experiments.measuring import Row
+from experiments.runs import Outcome, Run
 
 
 def row(steps: int, loss: float) -> Row:

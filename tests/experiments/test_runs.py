@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from experiments.budget import Budget
-from experiments.comparison import Outcome, Run, execute, plan
 from experiments.measuring import COLUMNS, Row
+from experiments.runs import Outcome, Run, execute, plan
 
 LINE = "0.5,1,2,2,0,2.0,0.25,0.125"
 
