@@ -27,7 +27,7 @@ CALLS_STEP_WITHOUT_CLOSURE = "calls step() without a closure; tests/optimizer/te
 def newton_cg_info() -> OptimizerInfo:
     """Describe NewtonCG to PyTorch's tests: needs a closure; supports groups, complex parameters, several devices."""
     return OptimizerInfo(
-        newtoncg.NewtonCG,
+        newtoncg.NewtonCG,  # type: ignore[arg-type]  # annotated as an instance, meant as a class
         optim_inputs_func=valid_inputs,
         optim_error_inputs_func=invalid_inputs,
         supported_impls=(),

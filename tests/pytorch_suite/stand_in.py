@@ -31,4 +31,5 @@ class SGDStandIn(newtoncg.NewtonCG):
 
     def step(self, closure: Callable[[], float] | None = None) -> float | Tensor:  # type: ignore[override]
         """Step with the given closure, or with one that leaves the gradients as they are."""
-        return super().step(without_loss if closure is None else closure)
+        loss: float | Tensor = super().step(without_loss if closure is None else closure)
+        return loss

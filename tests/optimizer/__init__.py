@@ -1,0 +1,1 @@
+"""What every optimizer of torch.optim promises, asked of NewtonCG: one file for each kind of promise."""
