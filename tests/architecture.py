@@ -40,6 +40,8 @@ LAYERS: Mapping[str, int] = {
     "iteration": ITERATION,
     "minimize": FRONT_DOORS,
     "optimizer": FRONT_DOORS,
+    "optimizer_state": FRONT_DOORS,
+    "configs": FRONT_DOORS,
     "functional": FRONT_DOORS,
     "diagnose": FRONT_DOORS,
     "spectrum": FRONT_DOORS,
