@@ -79,15 +79,49 @@ class ParameterVector:
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """Cut a flat vector into pieces of the tensors' shapes, dtypes and devices; views wherever possible."""
-        pieces = []
+        return self.split_rows(vector)
+
+    def split_rows(self, rows: Tensor) -> list[Tensor]:
+        """Cut each row of shape ``(n,)`` of a tensor ``(*k, n)`` into pieces of shapes ``(*k, *shape)``."""
+        batch, pieces = rows.shape[:-1], []
         for tensor, start, end in zip(self.tensors, self._offsets, self._offsets[1:], strict=False):
-            piece = vector[start:end]
+            piece = rows[..., start:end]
             if tensor.is_complex():
-                piece = torch.view_as_complex(piece.view(*tensor.shape, 2).to(tensor.real.dtype))
+                pairs = piece.reshape((*batch, *tensor.shape, 2)).to(tensor.real.dtype)
+                piece = torch.view_as_complex(pairs.contiguous())
             else:
-                piece = piece.view(tensor.shape)
+                piece = piece.reshape((*batch, *tensor.shape))
             pieces.append(piece.to(device=tensor.device, dtype=tensor.dtype))
         return pieces
+
+    def flatten_rows(self, values: Sequence[Tensor | None], count: int) -> Tensor:
+        """One tensor of shape ``(count, n)`` from one value ``(count, *shape)`` per tensor; None counts as zero."""
+        rows = torch.zeros(count, self.size, dtype=self.dtype, device=self.device)
+        for value, start, end in zip(values, self._offsets, self._offsets[1:], strict=False):
+            if value is not None:
+                real = torch.view_as_real(value.detach().resolve_conj()) if value.is_complex() else value.detach()
+                rows[:, start:end] = real.reshape(count, end - start)
+        return rows
+
+    def unflatten(self, block: Tensor) -> list[Tensor]:
+        """Cut vectors into pieces that keep their dtype: complex tensors as pairs of reals.
+
+        Args:
+            block: Shape ``(..., n)``.
+
+        Returns:
+            One new tensor per tensor t, of shape ``(..., *t.shape)``, or ``(..., *t.shape, 2)`` for a complex one.
+        """
+        pieces = []
+        for tensor, start, end in zip(self.tensors, self._offsets, self._offsets[1:], strict=False):
+            shape = (*tensor.shape, 2) if tensor.is_complex() else tensor.shape
+            pieces.append(block[..., start:end].reshape(*block.shape[:-1], *shape).to(tensor.device, copy=True))
+        return pieces
+
+    def join(self, pieces: Sequence[Tensor], leading: int = 0) -> Tensor:
+        """The inverse of `unflatten` for pieces with so many leading dimensions."""
+        flat = [p.reshape(*p.shape[:leading], -1).to(self.device, self.dtype) for p in pieces]
+        return torch.cat(flat, dim=-1)
 
     def read(self) -> Tensor:
         """The present values of the tensors as a new flat vector."""

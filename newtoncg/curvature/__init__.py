@@ -1,6 +1,8 @@
 """Curvature: linear operators that multiply by a Hessian or a stand-in for it, known through products only."""
 
 from newtoncg.curvature.finite_difference import FiniteDifferenceOperator
+from newtoncg.curvature.gauss_newton import GaussNewtonOperator
 from newtoncg.curvature.hessian import HessianOperator
+from newtoncg.curvature.outputs import collect_outputs, outputs
 
-__all__ = ["FiniteDifferenceOperator", "HessianOperator"]
+__all__ = ["FiniteDifferenceOperator", "GaussNewtonOperator", "HessianOperator", "collect_outputs", "outputs"]

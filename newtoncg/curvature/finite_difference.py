@@ -2,47 +2,99 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import torch
 from torch import Tensor
 
 from newtoncg._typing import TensorFunction
+from newtoncg.errors import require_number
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.vectors import host, norm
+
+COARSEST_NOISE = 1e-4
+"""Gradients with fewer than four digits give products with two digits at best, and mostly none: refused."""
 
 
 @final
 class FiniteDifferenceOperator(LinearOperator):
     r"""The Hessian multiplied by differences of gradients: Nocedal & Wright (2006), §8.1, eq. (8.20).
 
-    Forward: ``H v = (g(x + h v) - g(x)) / h + O(h)``, one gradient a product, correct to about half of the dtype's
+    Forward: ``H v = (g(x + h v) - g(x)) / h + O(h)``, one gradient a product, correct to about half of the gradient's
     digits. Central: ``(g(x + h v) - g(x - h v)) / 2h + O(h²)``, two gradients a product, about two thirds.
 
     The step is long enough for the difference to rise above the round-off of the gradient and short enough for the
-    truncation error to stay below it: ``h |v| = eps^p (1 + |x|)`` with p = 1/2 (forward) or 1/3 (central), where eps is
-    the unit round-off of the dtype.
+    truncation error to stay below it: ``h = noise^p (typical + |x|_v |v|₁ / |v|) / |v|`` with p = 1/2 (forward) or 1/3
+    (central), and ``|x|_v = |(x_i v_i)| / |v|`` the size of x where v moves it. For a unit vector that is the textbook
+    ``noise^p (typical + |x_i|)`` of each coordinate; for a vector that spreads over all coordinates it moves each of
+    them by that fraction of its own size, in the manner of Brown and Saad (1990), "Hybrid Krylov methods for nonlinear
+    systems of equations", SIAM J. Sci. Stat. Comput. 11. The additive `typical` instead of their componentwise floor is
+    our choice: in trials on nine functions, networks among them, it was the only rule that kept its digits for unit
+    vectors as well as for gradients and random vectors.
 
     Args:
         gradient_at: Maps a point of shape ``(n,)`` to the gradient there.
         point: The point x, shape ``(n,)``.
         gradient: The gradient at x, shape ``(n,)``.
         central: Whether to spend two gradients a product for the higher accuracy.
+        noise: The relative round-off of the gradients; by default that of their dtype.
+        typical: The length of a change that the function notices, > 0; where all entries of x are far from 1 in size,
+            their typical size.
+
+    Raises:
+        ValueError: `noise` is so large that differences of gradients would mean nothing.
     """
 
-    def __init__(self, gradient_at: TensorFunction, point: Tensor, gradient: Tensor, *, central: bool = False) -> None:
+    def __init__(
+        self,
+        gradient_at: TensorFunction,
+        point: Tensor,
+        gradient: Tensor,
+        *,
+        central: bool = False,
+        noise: float | None = None,
+        typical: float = 1.0,
+    ) -> None:
         super().__init__(point.numel(), point.dtype, point.device)
+        require_number("typical", typical, minimum=0.0, strict=True)
+        noise = torch.finfo(point.dtype).eps if noise is None else noise
+        require_precision(noise)
         self._gradient_at, self._point, self._gradient, self._central = gradient_at, point, gradient, central
-        exponent = 1.0 / 3.0 if central else 0.5
-        self._reach = torch.finfo(point.dtype).eps ** exponent * (1.0 + host(norm(point))[0])
+        self._fraction = math.pow(noise, 1.0 / 3.0 if central else 0.5)
+        self._typical = typical
 
     def _product(self, vector: Tensor) -> Tensor:
-        length = host(norm(vector))[0]
-        if not length > 0.0:
+        h = self.step_length(vector)
+        if not h > 0.0:
             return vector.clone()
-        h = self._reach / length
         ahead = self._gradient_at(torch.add(self._point, vector, alpha=h))
         if self._central:
             behind = self._gradient_at(torch.add(self._point, vector, alpha=-h))
             return (ahead - behind).div_(2.0 * h)
         return (ahead - self._gradient).div_(h)
+
+    def step_length(self, vector: Tensor) -> float:
+        """The multiple h of a vector at which the gradient is evaluated; 0 for a zero vector, which needs none."""
+        length, sum_of_magnitudes, weighted = host(norm(vector), vector.abs().sum(), norm(self._point * vector))
+        if not length > 0.0:
+            return length
+        return self._fraction * (self._typical + weighted / length * (sum_of_magnitudes / length)) / length
+
+
+def require_precision(noise: float) -> None:
+    """Refuse gradients whose differences would mean nothing.
+
+    Args:
+        noise: The relative round-off of the gradients, such as ``torch.finfo(dtype).eps``.
+
+    Raises:
+        ValueError: It is not between 0 and 1e-4.
+    """
+    require_number("noise", noise, minimum=0.0, strict=True)
+    if noise > COARSEST_NOISE:
+        raise ValueError(
+            f"differences of gradients need gradients with at least four digits; received a relative round-off of "
+            f"{noise:.1g}, as of float16 or bfloat16 work: compute the loss in float32 or float64, for example under "
+            "torch.autocast(device, enabled=False)"
+        )

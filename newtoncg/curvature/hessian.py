@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import final
 
 import torch
 from torch import Tensor
 
+from newtoncg.curvature.batched import batched_vjp, batching_pays
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.vectors import ParameterVector
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -26,22 +30,44 @@ class HessianOperator(LinearOperator):
     Args:
         tensors: The unknowns, in the layout of the flat vectors.
         gradients: One gradient per tensor, with its graph where there is one; None counts as zero.
+        batched: Whether a block of vectors takes one backward under vmap rather than one backward per vector; by
+            default where that is expected to be faster. Operations without a batching rule take the loop.
     """
 
-    def __init__(self, tensors: ParameterVector, gradients: Sequence[Tensor | None]) -> None:
+    def __init__(
+        self, tensors: ParameterVector, gradients: Sequence[Tensor | None], *, batched: bool | None = None
+    ) -> None:
         super().__init__(tensors.size, tensors.dtype, tensors.device)
         self._tensors = tensors
-        self._gradients = {i: g for i, g in enumerate(gradients) if g is not None and g.requires_grad}
+        self._differentiable = [i for i, g in enumerate(gradients) if g is not None and g.requires_grad]
+        self._gradients = [g for g in gradients if g is not None and g.requires_grad]
+        self._batched = batching_pays(tensors.size, tensors.device) if batched is None else batched
 
     def _product(self, vector: Tensor) -> Tensor:
-        if not self._gradients:
+        if not self._differentiable:
             return torch.zeros_like(vector)
         pieces = self._tensors.split(vector)
         products = torch.autograd.grad(
-            outputs=list(self._gradients.values()),
+            outputs=self._gradients,
             inputs=self._tensors.tensors,
-            grad_outputs=[pieces[i] for i in self._gradients],
+            grad_outputs=[pieces[i] for i in self._differentiable],
             retain_graph=True,
             allow_unused=True,
         )
         return self._tensors.flatten(products)
+
+    def _products(self, block: Tensor) -> Tensor:
+        if not self._differentiable:
+            return torch.zeros_like(block)
+        if self._batched and block.shape[1] > 1:
+            try:
+                return self._batched_products(block)
+            except RuntimeError as error:
+                self._batched = False
+                logger.debug("a block of products takes one backward per vector from now on: %s", error)
+        return super()._products(block)
+
+    def _batched_products(self, block: Tensor) -> Tensor:
+        pieces = self._tensors.split_rows(block.t())
+        products = batched_vjp(self._gradients, self._tensors.tensors, [pieces[i] for i in self._differentiable])
+        return self._tensors.flatten_rows(products, block.shape[1]).t()

@@ -1,0 +1,61 @@
+"""The mark that tells Gauss-Newton where the network ends and the convex loss begins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+
+
+class _Collections(threading.local):
+    """The collections open in this thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.open: list[list[Tensor]] = []
+
+
+_collections = _Collections()
+
+
+def outputs(z: Tensor) -> Tensor:
+    """Mark the outputs of a network, the point up to which Gauss-Newton curvature is linearized.
+
+    An identity: the tensor itself is returned, and outside newtoncg nothing happens at all. With
+    ``curvature="gauss-newton"`` the loss is seen as ``l(z(x))`` and its curvature is ``J' H_l J``, J the Jacobian of z:
+    positive semidefinite wherever the loss is convex in z. Several tensors may be marked by several calls; none of
+    them may be computed from another. What the loss takes from the parameters directly, such as a penalty on the
+    weights, needs no mark.
+
+    Args:
+        z: Any tensor that the loss is computed from, of any shape.
+
+    Returns:
+        The same tensor.
+
+    Example:
+        >>> import torch, newtoncg.curvature
+        >>> model, x, y = torch.nn.Linear(3, 2), torch.randn(5, 3), torch.randint(2, (5,))
+        >>> def closure():
+        ...     z = newtoncg.curvature.outputs(model(x))
+        ...     return torch.nn.functional.cross_entropy(z, y)
+    """
+    if _collections.open and z.requires_grad:
+        _collections.open[-1].append(z)
+    return z
+
+
+@contextmanager
+def collect_outputs() -> Iterator[list[Tensor]]:
+    """Collect the tensors that are marked inside the block, in this thread; an inner collection hides an outer one.
+
+    Yields:
+        The list that fills while the block runs.
+    """
+    marks: list[Tensor] = []
+    _collections.open.append(marks)
+    try:
+        yield marks
+    finally:
+        _collections.open.pop()
