@@ -5,6 +5,7 @@ from newtoncg.globalization import LineSearch, TrustRegion
 from newtoncg.iteration import StepReport
 from newtoncg.krylov import EisenstatWalker
 from newtoncg.minimize import METHODS, MinimizeResult, minimize
+from newtoncg.optimizer import NewtonCG
 
 __all__ = [
     "METHODS",
@@ -14,6 +15,7 @@ __all__ = [
     "GradientWarning",
     "LineSearch",
     "MinimizeResult",
+    "NewtonCG",
     "StepReport",
     "TrustRegion",
     "minimize",

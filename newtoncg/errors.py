@@ -36,26 +36,35 @@ def unknown_keyword(where: str, received: str, known: Iterable[str]) -> TypeErro
 
 
 def require_number(
-    name: str, value: object, *, minimum: float = -math.inf, strict: bool = False, maximum: float = math.inf
+    name: str,
+    value: object,
+    *,
+    minimum: float = -math.inf,
+    strict: bool = False,
+    maximum: float = math.inf,
+    infinite: bool = False,
 ) -> None:
-    """Refuse `value` unless it is a finite real number in the stated range.
+    """Refuse `value` unless it is a real number in the stated range.
 
     Args:
         name: The name of the option, for the message.
         value: What the user passed; booleans are no numbers here.
         minimum: The lower bound.
         strict: Whether the lower bound itself is outside the range.
-        maximum: The upper bound, inside the range; infinity is accepted only where it is the bound itself.
+        maximum: The upper bound, inside the range.
+        infinite: Whether infinity is accepted.
 
     Raises:
         TypeError: `value` is not a number.
         ValueError: `value` is NaN, or outside the range.
     """
-    bound = f"{'> ' if strict else '>= '}{minimum:g}" + (f" and <= {maximum:g}" if maximum < math.inf else "")
+    bound = "" if minimum == -math.inf else f" {'>' if strict else '>='} {minimum:g}"
+    bound += f" and <= {maximum:g}" if maximum < math.inf else "" if infinite else ", finite"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number {bound}; received {value!r} of type {type(value).__name__}")
-    if not minimum <= value <= maximum or (strict and value == minimum):
-        raise ValueError(f"{name} must be {bound}; received {value!r}")
+        raise TypeError(f"{name} must be a number{bound}; received {value!r} of type {type(value).__name__}")
+    outside = not minimum <= value <= maximum or (strict and value == minimum)
+    if outside or (math.isinf(value) and not infinite):
+        raise ValueError(f"{name} must be a number{bound}; received {value!r}")
 
 
 def require_count(name: str, value: object, *, minimum: int, optional: bool = False) -> None:

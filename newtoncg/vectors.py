@@ -120,7 +120,11 @@ class ParameterVector:
 
     def join(self, pieces: Sequence[Tensor], leading: int = 0) -> Tensor:
         """The inverse of `unflatten` for pieces with so many leading dimensions."""
-        flat = [p.reshape(*p.shape[:leading], -1).to(self.device, self.dtype) for p in pieces]
+        counts = [end - start for start, end in zip(self._offsets, self._offsets[1:], strict=False)]
+        flat = [
+            piece.reshape(*piece.shape[:leading], count).to(self.device, self.dtype)
+            for piece, count in zip(pieces, counts, strict=True)
+        ]
         return torch.cat(flat, dim=-1)
 
     def read(self) -> Tensor:

@@ -32,7 +32,7 @@ class TrustRegion:
     def __post_init__(self) -> None:
         if self.radius is not None:
             require_number("TrustRegion radius", self.radius, minimum=0.0, strict=True)
-        require_number("TrustRegion max_radius", self.max_radius, minimum=0.0, strict=True)
+        require_number("TrustRegion max_radius", self.max_radius, minimum=0.0, strict=True, infinite=True)
         require_number("TrustRegion acceptance", self.acceptance, minimum=0.0, maximum=0.25)
         require_number("TrustRegion noise", self.noise, minimum=0.0)
         require_count("TrustRegion max_evaluations", self.max_evaluations, minimum=1)

@@ -1,6 +1,17 @@
 """Objectives: value, gradient and curvature at a point, from a function or a closure; the only evaluation counters."""
 
 from newtoncg.objective.base import Counts, CurvatureAt, CurvatureSource, Evaluation, Objective
+from newtoncg.objective.closure import ClosureObjective
 from newtoncg.objective.function import FunctionObjective
+from newtoncg.objective.regularization import Regularization
 
-__all__ = ["Counts", "CurvatureAt", "CurvatureSource", "Evaluation", "FunctionObjective", "Objective"]
+__all__ = [
+    "ClosureObjective",
+    "Counts",
+    "CurvatureAt",
+    "CurvatureSource",
+    "Evaluation",
+    "FunctionObjective",
+    "Objective",
+    "Regularization",
+]

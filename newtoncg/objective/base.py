@@ -53,9 +53,17 @@ class Counts:
         return replace(self)
 
     @contextmanager
-    def timed(self, kind: str) -> Iterator[None]:
-        """Count one evaluation of a kind, ``"function"``, ``"gradient"`` or ``"product"``, and its seconds."""
-        setattr(self, f"{kind}s", getattr(self, f"{kind}s") + 1)
+    def timed(self, kind: str, *, new: bool = True) -> Iterator[None]:
+        """Count one evaluation of a kind, ``"function"``, ``"gradient"`` or ``"product"``, and its seconds.
+
+        Args:
+            kind: The kind.
+            new: Whether it is a new evaluation and not the continuation of one.
+
+        Yields:
+            Nothing.
+        """
+        setattr(self, f"{kind}s", getattr(self, f"{kind}s") + new)
         start = time.perf_counter()
         try:
             yield
@@ -106,6 +114,12 @@ class Objective(ABC):
         device: Their device.
         source: Where products come from at first.
         verified: Whether the products need no more comparison with differences.
+
+    Attributes:
+        source: Where products come from now.
+        lasting_source: Where they should come from in later runs too: what has failed is not tried again.
+        verified: Whether the products have been compared with differences.
+        counts: What has been evaluated so far.
     """
 
     def __init__(
@@ -114,6 +128,7 @@ class Objective(ABC):
         self.size, self.dtype, self.device = size, dtype, device
         self.source = source
         self.verified = verified or source is not CurvatureSource.EXACT
+        self.lasting_source = source
         self.counts = Counts()
 
     @abstractmethod
@@ -158,9 +173,9 @@ class Objective(ABC):
         return verdict.agrees
 
     @final
-    def leave_exact(self, reason: str) -> None:
+    def leave_exact(self, reason: str, source: CurvatureSource = CurvatureSource.DIFFERENCES) -> None:
         """Use differences of gradients from now on, and say why, once."""
-        self.source = CurvatureSource.DIFFERENCES
+        self.source = self.lasting_source = source
         self.verified = True
         logger.info("exact Hessian-vector products given up: %s", reason)
         warnings.warn(

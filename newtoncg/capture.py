@@ -1,0 +1,171 @@
+"""Interception of backward calls while an optimizer runs a closure.
+
+A closure that calls ``loss.backward()`` frees the graph that Hessian-vector products need. While a
+:class:`BackwardCapture` is open, `torch.autograd.backward`, which ``Tensor.backward`` calls too, hands the losses that
+depend on the captured parameters to the capture instead. Calls of other threads, of other optimizers stepping inside
+the closure, and on losses that do not reach the parameters go through untouched.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+Node: TypeAlias = torch.autograd.graph.Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BackwardCall:
+    """One intercepted call of backward.
+
+    Attributes:
+        losses: The tensors that backward was called on.
+        weights: Their ``grad_tensors``; None for scalars.
+        inputs: The tensors that backward was restricted to; None for all.
+        retain_graph: Whether the caller wanted the graph kept.
+    """
+
+    losses: tuple[Tensor, ...]
+    weights: tuple[Tensor | None, ...]
+    inputs: tuple[Tensor, ...] | None
+    retain_graph: bool
+
+    def value(self) -> Tensor:
+        """The real scalar that this call differentiates, detached: the weighted sum of its losses."""
+        terms = []
+        for loss, weight in zip(self.losses, self.weights, strict=True):
+            weighted = loss.detach() if weight is None else loss.detach() * weight.conj()
+            terms.append((weighted.real if weighted.is_complex() else weighted).sum())
+        return torch.stack(terms).sum()
+
+
+class BackwardCapture:
+    """Takes the backward calls that belong to a set of parameters.
+
+    Args:
+        parameters: The leaf tensors that the optimizer steps.
+        on_backward: Called with each such call, inside the closure; returns False to let it go through after all.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], on_backward: Callable[[BackwardCall], bool]) -> None:
+        self._ids = {id(parameter) for parameter in parameters}
+        self._on_backward = on_backward
+        self._other_steps = 0
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Intercept the backward calls of this thread for the duration of the block."""
+        self._other_steps = 0
+        before = register_optimizer_step_pre_hook(self._another_begins)
+        after = register_optimizer_step_post_hook(self._another_ends)
+        _dispatcher.push(self)
+        try:
+            yield
+        finally:
+            _dispatcher.pop(self)
+            before.remove()
+            after.remove()
+
+    def takes(self, call: BackwardCall) -> bool:
+        """Handle the call if it is ours; returns whether it was."""
+        return not self._other_steps and self._concerns(call) and self._on_backward(call)
+
+    def _concerns(self, call: BackwardCall) -> bool:
+        if call.inputs is not None:
+            return any(id(tensor) in self._ids for tensor in call.inputs)
+        return any(id(leaf) in self._ids for leaf in leaves(call.losses))
+
+    def _another_begins(self, *_hook_arguments: object) -> None:
+        self._other_steps += _dispatcher.is_active(self)
+
+    def _another_ends(self, *_hook_arguments: object) -> None:
+        self._other_steps -= _dispatcher.is_active(self)
+
+
+def leaves(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The leaf tensors that a graph reaches, depth first, each once."""
+    stack = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
+    yield from (tensor for tensor in tensors if tensor.grad_fn is None and tensor.requires_grad)
+    seen: set[Node] = set()
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            yield variable
+        stack.extend(following for following, _ in node.next_functions if following is not None)
+
+
+class _Dispatcher:
+    """The one replacement of `torch.autograd.backward`, installed while any thread has an open capture."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open = 0
+        self._original: Callable[..., None] = torch.autograd.backward
+
+    def push(self, capture: BackwardCapture) -> None:
+        with self._lock:
+            if self._open == 0:
+                self._original = torch.autograd.backward
+                torch.autograd.backward = self._backward
+            self._open += 1
+        self._stack().append(capture)
+
+    def pop(self, capture: BackwardCapture) -> None:
+        self._stack().remove(capture)
+        with self._lock:
+            self._open -= 1
+            if self._open == 0 and torch.autograd.backward == self._backward:
+                torch.autograd.backward = self._original
+
+    def is_active(self, capture: BackwardCapture) -> bool:
+        return capture in self._stack()
+
+    def _stack(self) -> list[BackwardCapture]:
+        if not hasattr(self._local, "stack"):
+            self._local.stack = []
+        stack: list[BackwardCapture] = self._local.stack
+        return stack
+
+    def _backward(
+        self,
+        tensors: Any,  # noqa: ANN401 (tensors or graph edges, one or several, as in torch)
+        grad_tensors: Any = None,  # noqa: ANN401
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        grad_variables: Any = None,  # noqa: ANN401
+        inputs: Any = None,  # noqa: ANN401
+    ) -> None:
+        losses, targets = _tuple(tensors), _tuple(inputs.values() if isinstance(inputs, dict) else inputs)
+        stack = self._stack() if all(isinstance(tensor, Tensor) for tensor in (*losses, *targets)) else []
+        if stack:
+            weights = _tuple(grad_tensors if grad_tensors is not None else grad_variables)
+            call = BackwardCall(
+                losses=losses,
+                weights=weights or (None,) * len(losses),
+                inputs=None if inputs is None else targets,
+                retain_graph=bool(retain_graph) or create_graph,
+            )
+            if any(capture.takes(call) for capture in reversed(stack)):
+                return
+        self._original(tensors, grad_tensors, retain_graph, create_graph, grad_variables, inputs)
+
+
+def _tuple(values: Any) -> tuple[Any, ...]:  # noqa: ANN401 (none, one or several, as in torch)
+    if values is None:
+        return ()
+    return tuple(values) if isinstance(values, Iterable) and not isinstance(values, Tensor) else (values,)
+
+
+_dispatcher = _Dispatcher()

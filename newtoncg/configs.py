@@ -1,0 +1,71 @@
+"""Choices and config objects in the plain form that parameter groups and checkpoints hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any, TypeAlias
+
+from newtoncg.errors import unknown_choice
+from newtoncg.globalization import LineSearch, TrustRegion
+from newtoncg.krylov.forcing import EisenstatWalker, FixedForcing, Forcing, SuperlinearForcing, forcing_from
+
+Plain: TypeAlias = "str | float | dict[str, Any]"
+"""A name, a number, or a config object as a dictionary with its class's name under ``"class"``."""
+
+GlobalizationChoice: TypeAlias = "str | LineSearch | TrustRegion | Mapping[str, Any]"
+"""A name, a config object, or its plain form."""
+
+_GLOBALIZATIONS: dict[str, LineSearch | TrustRegion] = {
+    "line-search": LineSearch(),
+    "strong-wolfe": LineSearch(rule="strong-wolfe"),
+    "trust-region": TrustRegion(),
+}
+
+_CLASSES: dict[str, type[Any]] = {
+    config.__name__: config for config in (LineSearch, TrustRegion, EisenstatWalker, SuperlinearForcing, FixedForcing)
+}
+
+
+def plain(choice: Any) -> Any:  # noqa: ANN401 (any choice; what is no config object stays as it is)
+    """A choice in the form that weights-only loading accepts."""
+    if is_dataclass(choice) and not isinstance(choice, type):
+        return {"class": type(choice).__name__, **asdict(choice)}
+    return choice
+
+
+def globalization_from(choice: GlobalizationChoice) -> LineSearch | TrustRegion:
+    """The globalization of a name, a config object or its plain form.
+
+    Args:
+        choice: The choice.
+
+    Returns:
+        The config object.
+
+    Raises:
+        ValueError: The name is unknown.
+        TypeError: It is none of these.
+    """
+    choice = _rebuilt(choice)
+    if isinstance(choice, LineSearch | TrustRegion):
+        return choice
+    if isinstance(choice, str) and choice in _GLOBALIZATIONS:
+        return _GLOBALIZATIONS[choice]
+    if isinstance(choice, str):
+        raise unknown_choice("globalization", choice, _GLOBALIZATIONS)
+    raise TypeError(
+        f"globalization must be one of {', '.join(map(repr, _GLOBALIZATIONS))}, a LineSearch or a TrustRegion; "
+        f"received {choice!r} of type {type(choice).__name__}"
+    )
+
+
+def forcing_rule_from(choice: Any) -> Forcing:  # noqa: ANN401 (checked by forcing_from)
+    """The forcing rule of a name, a number, a config object or its plain form."""
+    return forcing_from(_rebuilt(choice))
+
+
+def _rebuilt(choice: Any) -> Any:  # noqa: ANN401 (any choice; what is no plain config stays as it is)
+    if isinstance(choice, Mapping) and choice.get("class") in _CLASSES:
+        return _CLASSES[choice["class"]](**{name: value for name, value in choice.items() if name != "class"})
+    return choice

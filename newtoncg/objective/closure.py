@@ -1,0 +1,218 @@
+"""A closure over parameters as an objective.
+
+The contract. The closure takes no argument, computes the loss at the parameters' present values, and may
+
+- call ``backward`` on it once or several times: the gradients and the curvature of all calls add up, and the objective
+  is the sum of the losses that backward was called on;
+- not call it: then the returned loss is differentiated;
+- have no graph at all: then the objective is the number that it returns, the gradient what it leaves in ``.grad``, and
+  products are differences of such gradients.
+
+While it runs, backward calls on the parameters are taken over (:mod:`newtoncg.capture`), so that the graph stays for
+products and evaluations that need only the loss skip the gradient; every evaluation sees the same random numbers and
+running statistics (:mod:`newtoncg.replay`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from newtoncg._typing import Closure
+from newtoncg.curvature import HessianOperator
+from newtoncg.errors import GradientWarning
+from newtoncg.linear_operator import LinearOperator
+from newtoncg.objective.base import CurvatureSource, Evaluation, Objective
+from newtoncg.objective.closure_run import ClosureRunner, Run, Work
+from newtoncg.objective.regularization import Regularization
+from newtoncg.replay import Replay
+from newtoncg.vectors import ParameterVector
+
+CHANGE_OF_FIELDS = 1e-3
+"""Our choice: the relative change of ``.grad`` after backward that is taken for intended, not for round-off."""
+
+_WORK = {
+    CurvatureSource.EXACT: Work.GRAPH,
+    CurvatureSource.DIFFERENCES: Work.GRADIENT,
+    CurvatureSource.PLAIN_DIFFERENCES: Work.PLAIN,
+}
+
+
+@final
+class ClosureObjective(Objective):
+    """``f: R^n -> R`` given by a closure that reads the parameters.
+
+    Evaluating writes the point into the parameters and leaves it there. Graphs are valid until the next evaluation;
+    what is asked of an older one runs the closure at its point again.
+
+    Args:
+        closure: The closure; see the module's contract.
+        parameters: The tensors that it reads and that are the unknowns.
+        regularization: What is added to its loss.
+        source: Where products come from at first.
+        verified: Whether products need no comparison with differences.
+
+    Attributes:
+        parameters: The unknowns.
+        regularization: What is added to the loss.
+        first_returned: What the closure returned at the start.
+        has_no_gradient: Whether it left no gradient anywhere: there was no graph, and no ``.grad``.
+    """
+
+    def __init__(
+        self,
+        closure: Closure,
+        parameters: ParameterVector,
+        *,
+        regularization: Regularization,
+        source: CurvatureSource,
+        verified: bool,
+    ) -> None:
+        super().__init__(parameters.size, parameters.dtype, parameters.device, source=source, verified=verified)
+        self.parameters, self.regularization = parameters, regularization
+        self.first_returned: Any = None
+        self.has_no_gradient = False
+        self._runner = ClosureRunner(closure, parameters.tensors, self.counts)
+        self._replay = Replay(tuple({t.device for t in parameters.tensors if t.device.type in {"cuda", "xpu"}}))
+        self._live: ClosureEvaluation | None = None
+
+    def start(self) -> Evaluation:
+        """The evaluation at the parameters' present values with its gradient: the first call of the closure."""
+        x = self.parameters.read()
+        with self._replay.first():
+            run = self._runner.run(_WORK[self.source], first=True)
+        self.first_returned = run.returned
+        self.has_no_gradient = all(piece is None for piece in run.gradients or [])
+        if run.fields is not None and not self.verified and run.fields.changed(CHANGE_OF_FIELDS):
+            warnings.warn(
+                "the closure changed .grad after backward (gradient clipping?); NewtonCG steps along the gradient of "
+                "the loss itself, as its line search must: remove the change, or make it a part of the loss",
+                GradientWarning,
+                stacklevel=2,
+            )
+        self._spare_unused(run)
+        return self._evaluation(x, run)
+
+    def evaluate(self, point: Tensor) -> Evaluation:
+        """The value at a point of shape ``(n,)``; the gradient only when it is asked for."""
+        x = self._move(point)
+        plain = self.source is CurvatureSource.PLAIN_DIFFERENCES
+        return self._evaluation(x, self._runner.run(Work.PLAIN if plain else Work.LOSS))
+
+    def gradient_at(self, point: Tensor) -> Tensor:
+        """The gradient at a point by itself, with no graph."""
+        x = self._move(point)
+        plain = self.source is CurvatureSource.PLAIN_DIFFERENCES
+        run = self._runner.run(Work.PLAIN if plain else Work.GRADIENT)
+        self._follow(run)
+        return self._flat_gradient(run, x)
+
+    def rerun(self, x: Tensor) -> Run:
+        """Run the closure at a point again, with the gradient and its graph where products come from it."""
+        self._move(x)
+        run = self._runner.run(_WORK[self.source])
+        self._follow(run)
+        return run
+
+    def differentiated(self, run: Run, x: Tensor) -> Run:
+        """The run with its gradients, or a new one that has them."""
+        done = self._runner.differentiate(run, _WORK[self.source])
+        if not done:
+            self._follow(run)
+        return run if run.gradients is not None else self.rerun(x)
+
+    def finish(self, point: Tensor) -> None:
+        """Leave the parameters at a point, and ``.grad``, generators and buffers as the first run left them."""
+        self._release()
+        self.parameters.write(point)
+        self._runner.restore_first()
+        self._replay.finish()
+
+    def undo(self) -> None:
+        """Put ``.grad``, generators and buffers back to where the first run found them."""
+        self._release()
+        self._runner.undo()
+        self._replay.again()
+
+    def _spare_unused(self, run: Run) -> None:
+        """Parameters that the loss does not use are not decayed either, as everywhere in torch.optim."""
+        gradients = run.gradients or []
+        if not self.regularization.has_decay or all(piece is not None for piece in gradients):
+            return
+        used = [
+            None if piece is None else torch.ones_like(tensor)
+            for piece, tensor in zip(gradients, self.parameters.tensors, strict=True)
+        ]
+        self.regularization = self.regularization.restricted(self.parameters.flatten(used))
+
+    def _evaluation(self, x: Tensor, run: Run) -> Evaluation:
+        self._follow(run)
+        self._live = ClosureEvaluation(self, x, run)
+        return self._live
+
+    def _move(self, point: Tensor) -> Tensor:
+        self._release()
+        self._replay.again()
+        return self.parameters.write_rounded(point)
+
+    def _release(self) -> None:
+        if self._live is not None:
+            self._live.release()
+            self._live = None
+
+    def _follow(self, run: Run) -> None:
+        """Go on the way that the run had to take, with the reason where something failed."""
+        if run.work is Work.PLAIN and self.source is not CurvatureSource.PLAIN_DIFFERENCES:
+            self._leave(run, CurvatureSource.PLAIN_DIFFERENCES)
+        elif run.failure and self.source is CurvatureSource.EXACT:
+            self._leave(run, CurvatureSource.DIFFERENCES)
+
+    def _leave(self, run: Run, source: CurvatureSource) -> None:
+        if run.failure:
+            self.leave_exact(run.failure, source)
+        else:
+            self.source = source
+
+    def _flat_gradient(self, run: Run, x: Tensor) -> Tensor:
+        return self.regularization.gradient(self.parameters.flatten(run.gradients or []), x)
+
+
+@final
+class ClosureEvaluation(Evaluation):
+    """A closure at one point, with the graphs of its loss and of its gradient as long as they are valid."""
+
+    __slots__ = ("_gradient", "_objective", "_run")
+
+    def __init__(self, objective: ClosureObjective, x: Tensor, run: Run) -> None:
+        self.point, self.value = x, objective.regularization.value(run.loss(), x)
+        self._objective = objective
+        self._run: Run | None = run
+        self._gradient: Tensor | None = None
+
+    def gradient(self) -> Tensor:
+        """The gradient; from the kept graph of the loss where it is still valid."""
+        if self._gradient is None:
+            run = self._with_gradients()
+            pieces = self._objective.parameters.flatten(run.gradients or [])
+            self._gradient = self._objective.regularization.gradient(pieces, self.point)
+        return self._gradient
+
+    def hessian(self) -> LinearOperator:
+        """The exact Hessian through the graph of the gradient."""
+        run = self._with_gradients()
+        operator = HessianOperator(self._objective.parameters, run.gradients or [])
+        return self._objective.regularization.curvature(operator)
+
+    def release(self) -> None:
+        """Let go of the graphs: the parameters are about to change."""
+        self._run = None
+
+    def _with_gradients(self) -> Run:
+        if self._run is None:
+            self._run = self._objective.rerun(self.point)
+        elif self._run.gradients is None:
+            self._run = self._objective.differentiated(self._run, self.point)
+        return self._run

@@ -1,0 +1,256 @@
+"""One run of a closure: what it returned, what it backpropagated, and the gradients of that."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from newtoncg._typing import Closure
+from newtoncg.capture import BackwardCall, BackwardCapture, leaves
+from newtoncg.errors import ClosureError
+from newtoncg.objective.base import Counts, reason_of
+from newtoncg.objective.gradient_fields import GradientFields
+
+
+class Work(enum.Enum):
+    """What a run of the closure is for."""
+
+    LOSS = enum.auto()
+    """The loss alone: backward calls are noted, not executed; their graphs are kept."""
+    GRADIENT = enum.auto()
+    """The gradient too, without a graph."""
+    GRAPH = enum.auto()
+    """The gradient with its graph, for products."""
+    PLAIN = enum.auto()
+    """The closure untouched: the gradient is what it leaves in ``.grad``."""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One run.
+
+    Attributes:
+        work: What was done; `PLAIN` where the closure turned out to have no graph, or autograd.grad could not be used.
+        returned: What the closure returned.
+        calls: The backward calls that were taken over, or the one made of the returned loss.
+        gradients: One gradient per tensor, None for zero; None altogether as long as they were not computed.
+        failure: Why the work asked for could not be done; empty if it was.
+        fields: The ``.grad`` fields after the last backward call.
+    """
+
+    work: Work
+    returned: Any = None
+    calls: list[BackwardCall] = field(default_factory=list)
+    gradients: list[Tensor | None] | None = None
+    failure: str = ""
+    fields: GradientFields | None = None
+
+    def loss(self) -> float:
+        """The loss on the host: the sum of what was backpropagated; the returned number where nothing was.
+
+        Returns:
+            The loss.
+
+        Raises:
+            ClosureError: The closure returned no number.
+        """
+        if self.work is not Work.PLAIN:
+            return float(sum(call.value().item() for call in self.calls))
+        try:
+            return float(self.returned.detach() if isinstance(self.returned, Tensor) else self.returned)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ClosureError(
+                f"the closure returned {_describe(self.returned)}; the optimizer needs the loss as a real scalar: "
+                "return loss at the end of the closure, reduced by .mean() or .sum()"
+            ) from error
+
+
+class ClosureRunner:
+    """Runs a closure and takes over its backward calls.
+
+    Args:
+        closure: The closure.
+        tensors: The unknowns that it reads.
+        counts: Where evaluations are counted.
+    """
+
+    def __init__(self, closure: Closure, tensors: Sequence[Tensor], counts: Counts) -> None:
+        self._closure, self._tensors, self._counts = closure, tuple(tensors), counts
+        self._before = GradientFields(tensors)
+        self._template: GradientFields | None = None
+        self._differentiates_returned = False
+
+    def run(self, work: Work, *, first: bool = False) -> Run:
+        """Call the closure once.
+
+        Args:
+            work: What the run is for.
+            first: Whether it is the first of a step: then other parameters get their gradients too, as from an ordinary
+                backward, and changes of ``.grad`` after backward are noticed.
+
+        Returns:
+            The run.
+
+        Raises:
+            ClosureError: The closure returned what cannot be minimized.
+        """
+        run = Run(work=work)
+        if work is Work.PLAIN:
+            self._run_plain(run)
+        else:
+            in_gradients = self._counts.gradient_seconds
+            capture = BackwardCapture(self._tensors, lambda call: self._on_backward(run, call, first=first))
+            with self._counts.timed("function"), torch.enable_grad(), capture.open():
+                run.returned = self._closure()
+            self._counts.function_seconds -= self._counts.gradient_seconds - in_gradients
+            if not run.calls and run.work is not Work.PLAIN:
+                self._take_returned(run)
+            if run.work is Work.PLAIN:
+                self._read_fields(run)
+        if first:
+            others = {id(leaf): leaf for call in run.calls for leaf in self._others(call)}
+            self._template = GradientFields((*self._tensors, *others.values()))
+        return run
+
+    def differentiate(self, run: Run, work: Work) -> bool:
+        """Compute the gradients of a run that was made for the loss alone.
+
+        Args:
+            run: The run; its graph must still be valid.
+            work: `GRADIENT` or `GRAPH`.
+
+        Returns:
+            Whether autograd could do it; `run.failure` says why not.
+        """
+        run.work = work
+        done = all(self._differentiate(run, call, ()) for call in run.calls)
+        return done and run.work is work
+
+    def restore_first(self) -> None:
+        """Leave in ``.grad`` what the first run left there."""
+        if self._template is not None:
+            self._template.restore()
+
+    def undo(self) -> None:
+        """Put ``.grad`` back to where it was before the first run."""
+        self._before.restore()
+
+    def _on_backward(self, run: Run, call: BackwardCall, *, first: bool) -> bool:
+        if run.work is Work.LOSS:
+            run.calls.append(call)
+            if self._template is not None:
+                self._template.fill_missing()
+            return True
+        others = self._others(call) if first else ()
+        if run.work is Work.PLAIN or not self._differentiate(run, call, others):
+            return False
+        run.calls.append(call)
+        if first:
+            run.fields = GradientFields(self._tensors)
+        return True
+
+    def _take_returned(self, run: Run) -> None:
+        """Differentiate the returned loss of a closure that did not call backward; the run is plain if it cannot be."""
+        loss = run.returned
+        ours = {id(tensor) for tensor in self._tensors}
+        if not isinstance(loss, Tensor) or not any(id(leaf) in ours for leaf in leaves((loss,))):
+            run.work = Work.PLAIN
+            return
+        if loss.numel() != 1 or loss.is_complex():
+            raise ClosureError(
+                f"the closure returned {_describe(loss)}; the optimizer needs a real scalar: reduce the loss by "
+                ".mean() or .sum()"
+            )
+        self._differentiates_returned = True
+        call = BackwardCall(losses=(loss,), weights=(None,), inputs=None, retain_graph=False)
+        if run.work is Work.LOSS:
+            run.calls.append(call)
+            return
+        for tensor in self._tensors:
+            tensor.grad = None
+        if self._differentiate(run, call, ()):
+            run.calls.append(call)
+        else:
+            with self._counts.timed("gradient", new=False):
+                torch.autograd.backward(loss)
+
+    def _run_plain(self, run: Run) -> None:
+        self._before.restore()
+        with self._counts.timed("function"), torch.enable_grad():
+            run.returned = self._closure()
+            if self._differentiates_returned:
+                for tensor in self._tensors:
+                    tensor.grad = None
+                torch.autograd.backward(run.returned)
+        self._counts.gradients += 1
+        self._read_fields(run)
+
+    def _read_fields(self, run: Run) -> None:
+        run.calls.clear()
+        run.gradients = [None if t.grad is None else t.grad.detach().clone() for t in self._tensors]
+
+    def _others(self, call: BackwardCall) -> tuple[Tensor, ...]:
+        """The other leaves, such as inputs or parameters of others, that an ordinary backward would reach too."""
+        ours = {id(tensor) for tensor in self._tensors}
+        reached = leaves(call.losses) if call.inputs is None else iter(call.inputs)
+        return tuple(leaf for leaf in reached if id(leaf) not in ours)
+
+    def _differentiate(self, run: Run, call: BackwardCall, others: Sequence[Tensor]) -> bool:
+        """Add the gradients of one call to a run and to ``.grad``: with their graph, or else without, or else not."""
+        new = run.gradients is None
+        try:
+            with self._counts.timed("gradient", new=new):
+                pieces = self._gradients_of(call, others, create_graph=run.work is Work.GRAPH)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            run.failure = reason_of(error)
+            run.work = Work.GRADIENT if run.work is Work.GRAPH else Work.PLAIN
+            return run.work is Work.GRADIENT and self._differentiate(run, call, others)
+        count = len(self._tensors)
+        run.gradients = [_sum(a, b) for a, b in zip(run.gradients or [None] * count, pieces[:count], strict=True)]
+        with torch.no_grad():
+            for tensor, piece in zip((*self._tensors, *others), pieces, strict=True):
+                _accumulate(tensor, piece)
+        return True
+
+    def _gradients_of(self, call: BackwardCall, others: Sequence[Tensor], *, create_graph: bool) -> list[Tensor | None]:
+        targets = [*self._tensors, *others]
+        if call.inputs is not None:
+            wanted = {id(tensor) for tensor in call.inputs}
+            targets = [tensor for tensor in targets if id(tensor) in wanted]
+        found = torch.autograd.grad(
+            call.losses,
+            targets,
+            grad_outputs=call.weights,
+            create_graph=create_graph,
+            retain_graph=call.retain_graph or create_graph,
+            allow_unused=True,
+        )
+        by_id = {id(target): piece for target, piece in zip(targets, found, strict=True)}
+        return [by_id.get(id(tensor)) for tensor in (*self._tensors, *others)]
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return b if a is None else a if b is None else a + b
+
+
+def _accumulate(tensor: Tensor, piece: Tensor | None) -> None:
+    """Add a gradient to ``.grad`` as an ordinary backward does; the field never shares memory with the kept graph."""
+    if piece is None:
+        return
+    if tensor.grad is None:
+        tensor.grad = piece.detach().clone()
+    else:
+        tensor.grad.add_(piece.detach())
+
+
+def _describe(returned: object) -> str:
+    if isinstance(returned, Tensor):
+        return f"a tensor of shape {tuple(returned.shape)} and dtype {returned.dtype}"
+    return f"{returned!r} of type {type(returned).__name__}"

@@ -1,0 +1,60 @@
+"""The ``.grad`` fields of tensors: remembered, and put back bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class GradientFields:
+    """A copy of the ``.grad`` of some tensors.
+
+    Args:
+        tensors: The tensors whose fields are remembered as they are now.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._fields = [(tensor, tensor.grad, _copy(tensor.grad)) for tensor in tensors]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the fields back: the same tensor objects, with the values they had."""
+        for tensor, field, values in self._fields:
+            if field is not None and values is not None:
+                _assign(field, values)
+            tensor.grad = field
+
+    def fill_missing(self) -> None:
+        """Put copies into the fields that are empty now."""
+        for tensor, _, values in self._fields:
+            if tensor.grad is None:
+                tensor.grad = _copy(values)
+
+    def changed(self, tolerance: float) -> bool:
+        """Whether some field no longer holds the remembered values, up to a relative distance."""
+        return any(_differs(tensor.grad, values, tolerance) for tensor, _, values in self._fields)
+
+
+def _copy(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach().clone()
+
+
+def _differs(a: Tensor | None, b: Tensor | None, tolerance: float) -> bool:
+    if a is None or b is None:
+        return a is not b
+    return bool(torch.linalg.vector_norm(a - b) > tolerance * torch.linalg.vector_norm(b))
+
+
+def _assign(field: Tensor, values: Tensor) -> None:
+    """Copy values unless nothing has changed: writing would touch version counters for nothing."""
+    if not _equal(field, values):
+        field.copy_(values)
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Equality of bits for strided tensors: NaN equals NaN."""
+    if a.layout is not torch.strided or b.layout is not torch.strided:
+        return False
+    return a.shape == b.shape and bool(torch.eq(a, b).logical_or(a.isnan() & b.isnan()).all())

@@ -1,0 +1,296 @@
+"""`NewtonCG`: the iteration as a `torch.optim.Optimizer`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
+
+from newtoncg._typing import Closure
+from newtoncg.configs import GlobalizationChoice, plain
+from newtoncg.errors import GradientWarning, unknown_keyword
+from newtoncg.iteration import Outcome, StepReport, run
+from newtoncg.krylov.forcing import ForcingChoice
+from newtoncg.objective import ClosureObjective, CurvatureSource
+from newtoncg.optimizer_options import CURVATURES, PER_GROUP, regularization_from, settings_from, validate
+from newtoncg.optimizer_state import ENTRY_KEYS, entries_of, initial_entry, solver_state_of
+from newtoncg.status import Termination
+from newtoncg.vectors import ParameterVector
+
+
+@final
+class NewtonCG(Optimizer):
+    """Newton-CG: Newton steps found by conjugate gradients from Hessian-vector products alone.
+
+    A drop-in for :class:`torch.optim.LBFGS`: an ordinary closure is kept as it is, ``loss.backward()`` included. One
+    step is one Newton iteration by default; with k CG iterations it costs a forward, a backward, k products (one to two
+    gradients each) and the forwards of the line search. It falls back to L-BFGS and to steepest descent where Newton's
+    direction fails, and never leaves the parameters at a point that is not finite or not lower. :attr:`report` says
+    what the last step did.
+
+    After a step ``.grad`` holds the gradient where the step began. Parameters that do not require a gradient, or whose
+    group has ``lr=0``, are not stepped.
+
+    Args:
+        params: Parameters, named parameters, or groups of them; `lr` and `weight_decay` may differ between groups.
+        lr: The multiple of the Newton step that is tried first, ``>= 0``; a number or a one-element tensor.
+        max_iter: Iterations a step, ``>= 1``.
+        max_eval: The most forward passes a step, ``>= 1``; None for no limit.
+        max_cg_iter: The most products of one solve, ``>= 1``; None for ``max(20, min(10 n, 250))``.
+        tolerance_grad: Do nothing where no entry of the gradient exceeds it.
+        tolerance_change: End a step of several iterations once the loss, or every parameter, changes by less.
+        history_size: The pairs of the L-BFGS memory, two copies of the parameters each.
+        weight_decay: The factor of an L2 term ``weight_decay |x|² / 2`` in loss, gradient and curvature, ``>= 0``.
+        maximize: Whether to maximize the loss.
+        curvature: ``"hessian"``: exact products by double backward; ``"finite-difference"``: differences of gradients.
+        globalization: ``"line-search"`` (Armijo), ``"strong-wolfe"``, ``"trust-region"``, or a :class:`LineSearch` or
+            :class:`TrustRegion` with settings.
+        forcing: How accurately Newton systems are solved: ``"eisenstat-walker"``, ``"eisenstat-walker-1"``,
+            ``"superlinear"``, a relative residual in (0, 1), or a config object.
+        check: ``"first-step"`` compares the first exact product with differences of gradients (two more evaluations,
+            once) and goes over to differences, with a warning, where it is wrong; ``"never"`` does not.
+
+    Raises:
+        TypeError: An argument has the wrong type or is unknown.
+        ValueError: An argument is out of its range.
+
+    Example:
+        >>> import torch, newtoncg
+        >>> model = torch.nn.Linear(3, 1)
+        >>> x, y = torch.randn(20, 3), torch.randn(20, 1)
+        >>> optimizer = newtoncg.NewtonCG(model.parameters())
+        >>> def closure():
+        ...     optimizer.zero_grad()
+        ...     loss = torch.nn.functional.mse_loss(model(x), y)
+        ...     loss.backward()
+        ...     return loss
+        >>> loss = optimizer.step(closure)
+        >>> optimizer.report.loss_after < optimizer.report.loss
+        True
+
+    References:
+        Nocedal & Wright (2006), Numerical Optimization, 2nd edition, chapters 3, 4 and 7.
+    """
+
+    def __init__(  # noqa: PLR0913 (the conventions of torch.optim: one keyword an option)
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1.0,
+        *,
+        max_iter: int = 1,
+        max_eval: int | None = None,
+        max_cg_iter: int | None = None,
+        tolerance_grad: float = 0.0,
+        tolerance_change: float = 0.0,
+        history_size: int = 10,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        curvature: str = "hessian",
+        globalization: GlobalizationChoice = "line-search",
+        forcing: ForcingChoice = "eisenstat-walker",
+        check: str = "first-step",
+        **unknown: Any,  # noqa: ANN401 (refused by name)
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "max_iter": max_iter,
+            "max_eval": max_eval,
+            "max_cg_iter": max_cg_iter,
+            "tolerance_grad": tolerance_grad,
+            "tolerance_change": tolerance_change,
+            "history_size": history_size,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+            "curvature": curvature,
+            "globalization": plain(globalization),
+            "forcing": plain(forcing),
+            "check": check,
+        }
+        for name in unknown:
+            raise unknown_keyword("NewtonCG", name, ("params", *defaults))
+        validate(defaults)
+        self._report: StepReport | None = None
+        super().__init__(params, defaults)
+        self.register_step_pre_hook(_require_closure)
+
+    @property
+    def report(self) -> StepReport | None:
+        """What the last step did; None before the first."""
+        return self._report
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a parameter group; options other than `lr` and `weight_decay` must agree with the first group's.
+
+        Args:
+            param_group: The group, with ``"params"``.
+
+        Raises:
+            ValueError: An option is out of its range, or differs from the first group's.
+            TypeError: An option has the wrong type.
+        """
+        if isinstance(param_group, dict):
+            group = {name: plain(value) for name, value in param_group.items()}
+            given = {name: value for name, value in group.items() if name in self.defaults}
+            validate({**self.defaults, **given})
+            if self.param_groups:
+                group |= self._shared_options(given)
+            param_group = group
+        super().add_param_group(param_group)
+        for parameter in self.param_groups[-1]["params"]:
+            if parameter.requires_grad:
+                self._entry(parameter)
+
+    def step(self, closure: Closure) -> Any:  # type: ignore[override]  # noqa: ANN401 (whatever the closure returns)
+        """Take one step.
+
+        Args:
+            closure: Called without arguments, several times; it computes the loss at the parameters' present values and
+                returns it, with or without calling ``backward``. See :mod:`newtoncg.objective.closure`.
+
+        Returns:
+            What the first call of the closure returned, detached: the loss where the step began.
+
+        Raises:
+            TypeError: There is no closure.
+            ClosureError: The closure returned what cannot be minimized.
+        """
+        parameters, groups = self._stepped()
+        if not parameters.tensors:
+            return self._call_only(closure)
+        options = self.param_groups[0]
+        entries = [self._entry(tensor) for tensor in parameters.tensors]
+        chosen, kept = CURVATURES[options["curvature"]], CurvatureSource(int(entries[0]["source"]))
+        objective = ClosureObjective(
+            closure,
+            parameters,
+            regularization=regularization_from(parameters, groups, maximize=options["maximize"]),
+            source=max(chosen, kept),
+            verified=options["check"] == "never" or bool(entries[0]["verified"]),
+        )
+        state = solver_state_of(entries, parameters, options["history_size"])
+        settings = settings_from(options, parameters, groups)
+        with self._unchanged_on_error(parameters, objective):
+            outcome = run(objective, objective.start(), state, settings)
+            objective.finish(outcome.evaluation.point)
+            self._commit(outcome, objective, steps=int(entries[0]["step"]) + 1)
+        return _detached(objective.first_returned)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state, sharing no tensor with its source and keeping the dtypes of vectors.
+
+        Args:
+            state_dict: What `state_dict` returned.
+        """
+        adapted: dict[str, Any] = {}
+        handle = self.register_load_state_dict_pre_hook(lambda _, received: adapted.update(received))
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+        source = {**state_dict, **adapted}
+        saved = [key for group in source["param_groups"] for key in group["params"]]
+        loaded = [parameter for group in self.param_groups for parameter in group["params"]]
+        for key, parameter in zip(saved, loaded, strict=True):
+            for name, value in source["state"].get(key, {}).items():
+                if isinstance(value, Tensor):
+                    self.state[parameter][name] = value.detach().to(parameter.device, copy=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_report": self._report}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+        if _require_closure not in self._optimizer_step_pre_hooks.values():
+            self.register_step_pre_hook(_require_closure)
+
+    def _shared_options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The first group's options that hold for all groups; a different one is refused."""
+        shared = {name: self.param_groups[0][name] for name in self.defaults if name not in PER_GROUP}
+        for name, value in given.items():
+            if name in shared and shared[name] != value:
+                raise ValueError(
+                    f"{name} is one for all parameter groups of NewtonCG: the first has {shared[name]!r}, received "
+                    f"{value!r}; only {' and '.join(PER_GROUP)} may differ, so set {name} in the constructor"
+                )
+        return shared
+
+    def _entry(self, parameter: Tensor) -> dict[str, Any]:
+        """The state of a parameter, made where there is none yet."""
+        entry: dict[str, Any] = self.state[parameter]
+        if not entry.keys() >= ENTRY_KEYS:
+            entry.update(initial_entry(parameter, self.param_groups[0]["history_size"]) | entry)
+        return entry
+
+    def _stepped(self) -> tuple[ParameterVector, list[dict[str, Any]]]:
+        """The parameters that this step moves, each once, and the group of each."""
+        chosen: dict[int, tuple[Tensor, dict[str, Any]]] = {}
+        for group in self.param_groups:
+            if float(group["lr"]) != 0.0:
+                chosen.update({id(p): (p, group) for p in group["params"] if p.requires_grad})
+        return ParameterVector([p for p, _ in chosen.values()]), [group for _, group in chosen.values()]
+
+    def _call_only(self, closure: Closure) -> Any:  # noqa: ANN401 (whatever the closure returns)
+        """Nothing to step: one ordinary call of the closure."""
+        with torch.enable_grad():
+            returned = closure()
+        reason = "no parameter requires a gradient, or lr is 0 in every group"
+        self._report = StepReport(
+            loss=math.nan, loss_after=math.nan, reason=reason, termination=Termination.NO_GRADIENT
+        )
+        return _detached(returned)
+
+    @contextmanager
+    def _unchanged_on_error(self, parameters: ParameterVector, objective: ClosureObjective) -> Iterator[None]:
+        """Whatever is raised inside, parameters, ``.grad``, state, generators and buffers are as they were."""
+        entries = {tensor: self.state[tensor] for tensor in parameters.tensors}
+        report = self._report
+        with parameters.restored_on_error():
+            try:
+                yield
+            except BaseException:
+                objective.undo()
+                self.state.update(entries)
+                self._report = report
+                raise
+
+    def _commit(self, outcome: Outcome, objective: ClosureObjective, *, steps: int) -> None:
+        entries = entries_of(
+            outcome.state, objective.parameters,
+            steps=steps, source=objective.lasting_source, verified=objective.verified,
+        )  # fmt: skip
+        for tensor, entry in zip(objective.parameters.tensors, entries, strict=True):
+            self.state[tensor] = {**self.state[tensor], **entry}
+        self._report = outcome.report
+        if objective.has_no_gradient:
+            warnings.warn(
+                "the closure neither called backward on a loss of these parameters nor returned one, and no .grad is "
+                "set: nothing was stepped; compute the loss from the optimizer's parameters, with gradients enabled",
+                GradientWarning,
+                stacklevel=4,
+            )
+
+
+def _require_closure(_optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A hook before each step: a missing closure is explained, not merely reported as a missing argument."""
+    closure = args[1] if len(args) > 1 else kwargs.get("closure")
+    if not callable(closure):
+        raise TypeError(
+            f"NewtonCG.step needs a closure that computes the loss and returns it; received {closure!r}: call "
+            "optimizer.step(closure). Under fp16 gradient scaling the closure is dropped by the scaler: use bf16 or "
+            "float32"
+        )
+
+
+def _detached(returned: Any) -> Any:  # noqa: ANN401 (whatever the closure returned)
+    """What the closure returned, without the graph that would keep memory alive."""
+    return returned.detach() if isinstance(returned, Tensor) else returned

@@ -1,0 +1,107 @@
+"""The options of the optimizer: their validation, and what they mean to the iteration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from newtoncg.configs import forcing_rule_from, globalization_from
+from newtoncg.errors import require_count, require_flag, require_number, unknown_choice
+from newtoncg.iteration import Settings
+from newtoncg.objective import CurvatureSource, Regularization
+from newtoncg.vectors import ParameterVector
+
+PER_GROUP = ("lr", "weight_decay")
+"""The options that may differ between parameter groups."""
+
+CURVATURES = {"hessian": CurvatureSource.EXACT, "finite-difference": CurvatureSource.DIFFERENCES}
+CHECKS = ("first-step", "never")
+
+
+def validate(options: Mapping[str, Any]) -> None:
+    """Refuse options of the wrong type or out of their range.
+
+    Args:
+        options: The options by name.
+
+    Raises:
+        ValueError: One is out of its range.
+        TypeError: One has the wrong type.
+    """
+    lr = options["lr"]
+    if isinstance(lr, Tensor):
+        if lr.numel() != 1:
+            raise ValueError(f"Tensor lr must be 1-element; received a tensor of shape {tuple(lr.shape)}")
+        lr = float(lr)
+    require_number("lr", lr, minimum=0.0)
+    require_number("weight_decay", options["weight_decay"], minimum=0.0)
+    require_number("tolerance_change", options["tolerance_change"], minimum=0.0)
+    require_number("tolerance_grad", options["tolerance_grad"], infinite=True)
+    require_count("max_iter", options["max_iter"], minimum=1)
+    require_count("max_eval", options["max_eval"], minimum=1, optional=True)
+    require_count("max_cg_iter", options["max_cg_iter"], minimum=1, optional=True)
+    require_count("history_size", options["history_size"], minimum=0)
+    require_flag("maximize", options["maximize"])
+    if options["curvature"] not in CURVATURES:
+        raise unknown_choice("curvature", options["curvature"], CURVATURES)
+    if options["check"] not in CHECKS:
+        raise unknown_choice("check", options["check"], CHECKS)
+    globalization_from(options["globalization"])
+    forcing_rule_from(options["forcing"])
+
+
+def settings_from(
+    options: Mapping[str, Any], parameters: ParameterVector, groups: Sequence[Mapping[str, Any]]
+) -> Settings:
+    """The settings of one step.
+
+    Args:
+        options: The options that hold for all groups.
+        parameters: The unknowns.
+        groups: The group of each of their tensors.
+
+    Returns:
+        The settings.
+    """
+    return Settings(
+        globalization=globalization_from(options["globalization"]),
+        forcing=forcing_rule_from(options["forcing"]),
+        max_iterations=options["max_iter"],
+        max_evaluations=math.inf if options["max_eval"] is None else options["max_eval"],
+        max_cg_iterations=options["max_cg_iter"] or max(20, min(10 * parameters.size, 250)),
+        gradient_tolerance=options["tolerance_grad"],
+        change_tolerance=options["tolerance_change"],
+        rates=per_unknown(parameters, [float(group["lr"]) for group in groups]),
+    )
+
+
+def regularization_from(
+    parameters: ParameterVector, groups: Sequence[Mapping[str, Any]], *, maximize: bool
+) -> Regularization:
+    """What the options add to the loss.
+
+    Args:
+        parameters: The unknowns.
+        groups: The group of each of their tensors.
+        maximize: Whether the loss is maximized.
+
+    Returns:
+        The sign and the L2 term.
+    """
+    decay = per_unknown(parameters, [float(group["weight_decay"]) for group in groups])
+    return Regularization(sign=-1.0 if maximize else 1.0, decay=decay)
+
+
+def per_unknown(parameters: ParameterVector, values: Sequence[float]) -> float | Tensor:
+    """One value a tensor as one number, where all are equal, or as a vector of shape ``(n,)``."""
+    if len(set(values)) == 1:
+        return values[0]
+    pieces = [torch.full_like(tensor.detach(), 1.0) for tensor in parameters.tensors]
+    mask = [
+        torch.view_as_real(p).fill_(v) if p.is_complex() else p.fill_(v) for p, v in zip(pieces, values, strict=True)
+    ]
+    return parameters.join(mask)

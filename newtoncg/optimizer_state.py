@@ -1,0 +1,143 @@
+"""The memory of the iteration as per-parameter state: tensors of the parameters' shapes, and plain numbers.
+
+Every parameter holds its own part of the vectors and a copy of the numbers, under keys that never change, so that
+`state_dict`, weights-only loading and the distributed state-dict tools of torch can map it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from newtoncg.iteration import SolverState
+from newtoncg.krylov.forcing import PreviousSolve
+from newtoncg.objective import CurvatureSource
+from newtoncg.quasi_newton import LBFGSMemory
+from newtoncg.vectors import ParameterVector
+
+Entry: TypeAlias = dict[str, Any]
+
+_VECTORS = ("last_step", "last_gradient")
+_BLOCKS = ("history_steps", "history_gradient_changes")
+
+
+def initial_entry(parameter: Tensor, history_size: int) -> Entry:
+    """The state of a parameter that has not been stepped yet.
+
+    Args:
+        parameter: The parameter.
+        history_size: The capacity of the L-BFGS memory.
+
+    Returns:
+        Its state: what it means is said at `entries_of`.
+    """
+    real = torch.view_as_real(parameter.detach()) if parameter.is_complex() else parameter.detach()
+    dtype = torch.promote_types(real.dtype, torch.float32)
+    vectors = {key: torch.zeros_like(real, dtype=dtype, memory_format=torch.contiguous_format) for key in _VECTORS}
+    blocks = {key: torch.zeros((history_size, *real.shape), dtype=dtype, device=real.device) for key in _BLOCKS}
+    numbers = {
+        "step": 0, "size": 0, "pairs": 0, "has_last": 0, "history_scale": 1.0, "step_norm": 0.0, "radius": 0.0,
+        "forcing_gradient_norm": 0.0, "forcing_residual_norm": 0.0, "forcing_term": 0.0, "source": 0, "verified": 0,
+    }  # fmt: skip
+    return {**vectors, **blocks, **numbers}
+
+
+ENTRY_KEYS = frozenset(initial_entry(torch.zeros(()), 0))
+"""The keys of every entry; they never change."""
+
+
+def solver_state_of(
+    entries: Sequence[Mapping[str, Any]], parameters: ParameterVector, history_size: int
+) -> SolverState:
+    """The memory of the iteration from the state of the parameters that are stepped now.
+
+    Where these are not the parameters of the last step, the memory starts afresh: its vectors do not fit together.
+
+    Args:
+        entries: The state of each tensor of `parameters`.
+        parameters: The unknowns.
+        history_size: The capacity of the L-BFGS memory.
+
+    Returns:
+        The memory.
+    """
+    fresh = SolverState(memory=LBFGSMemory(history_size=history_size))
+    first = entries[0]
+    fits = all(e["size"] == parameters.size and e["pairs"] == first["pairs"] for e in entries)
+    if not fits or first["history_steps"].shape[0] != history_size:
+        return fresh
+    count = int(first["pairs"])
+    steps, changes = (parameters.join([e[key][:count] for e in entries], 1).unbind(0) for key in _BLOCKS)
+    memory = LBFGSMemory(
+        history_size=history_size, steps=tuple(steps), changes=tuple(changes), scale=float(first["history_scale"])
+    )
+    step, gradient = (parameters.join([e[key] for e in entries]) for key in _VECTORS)
+    previous = PreviousSolve(
+        gradient_norm=float(first["forcing_gradient_norm"]),
+        residual_norm=float(first["forcing_residual_norm"]),
+        term=float(first["forcing_term"]),
+    )
+    return SolverState(
+        memory=memory,
+        previous=previous if previous.gradient_norm > 0.0 else None,
+        step=step if first["has_last"] else None,
+        gradient=gradient if first["has_last"] else None,
+        step_norm=float(first["step_norm"]),
+        radius=float(first["radius"]) or None,
+    )
+
+
+def entries_of(
+    state: SolverState, parameters: ParameterVector, *, steps: int, source: CurvatureSource, verified: bool
+) -> list[Entry]:
+    """The state of each parameter from the memory of the iteration.
+
+    Its keys: ``step`` counts the optimizer's steps; ``size`` is n, by which a change of the stepped parameters is
+    noticed; ``history_steps`` and ``history_gradient_changes`` hold the L-BFGS pairs, oldest first, ``pairs`` of them,
+    with their ``history_scale``; ``last_step`` and ``last_gradient`` hold the pair that the next gradient completes, if
+    ``has_last``; ``radius``, ``step_norm`` and ``forcing_*`` are those of the last step, 0 where there is none;
+    ``source`` and ``verified`` say where products come from and whether they were compared with differences.
+
+    Args:
+        state: The memory.
+        parameters: The unknowns.
+        steps: The optimizer's steps so far.
+        source: Where products come from.
+        verified: Whether they have been compared.
+
+    Returns:
+        One new entry a tensor of `parameters`.
+    """
+    memory, previous = state.memory, state.previous
+    numbers = {
+        "step": steps,
+        "size": parameters.size,
+        "pairs": len(memory),
+        "has_last": int(state.step is not None),
+        "history_scale": memory.scale,
+        "step_norm": state.step_norm,
+        "radius": state.radius or 0.0,
+        "forcing_gradient_norm": previous.gradient_norm if previous else 0.0,
+        "forcing_residual_norm": previous.residual_norm if previous else 0.0,
+        "forcing_term": previous.term if previous else 0.0,
+        "source": int(source),
+        "verified": int(verified),
+    }
+    zero = torch.zeros(parameters.size, dtype=parameters.dtype, device=parameters.device)
+    columns = {
+        "last_step": parameters.unflatten(zero if state.step is None else state.step),
+        "last_gradient": parameters.unflatten(zero if state.gradient is None else state.gradient),
+        "history_steps": parameters.unflatten(_padded(memory.steps, memory.history_size, zero)),
+        "history_gradient_changes": parameters.unflatten(_padded(memory.changes, memory.history_size, zero)),
+    }
+    return [{**{key: pieces[i] for key, pieces in columns.items()}, **numbers} for i in range(len(parameters.tensors))]
+
+
+def _padded(rows: Sequence[Tensor], capacity: int, zero: Tensor) -> Tensor:
+    block = zero.new_zeros((capacity, zero.numel()))
+    for row, values in zip(block, rows, strict=False):
+        row.copy_(values)
+    return block
