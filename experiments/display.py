@@ -64,7 +64,7 @@ class ProgressDisplay:
     def finish(self, run: Run, outcome: Outcome) -> None:
         """Show how a run ended."""
         last = f"gradient norm {outcome.rows[-1].gradient_norm:.1e}" if outcome.rows else ""
-        self._show(run, 1.0, f"{outcome.error or outcome.status}  {last}", is_new=True)
+        self._show(run, 1.0, f"{outcome.status}  {last}", is_new=True)
         self._progress.stop_task(self._bars[run.name])
 
     def _show(self, run: Run, spent: float, state: str, *, is_new: bool) -> None:
@@ -77,7 +77,7 @@ class ProgressDisplay:
 
 
 def show_table(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Show the outcomes as a table, one column per run so that it fits a narrow terminal."""
+    """Show the outcomes as a table, one column per run to fit a narrow terminal, and the reasons of failures."""
     table = Table()
     heading, *labels = tables.HEADINGS
     names, *lines = zip(*(tables.cells(outcome) for outcome in outcomes), strict=True)
@@ -87,3 +87,5 @@ def show_table(console: Console, outcomes: Sequence[Outcome]) -> None:
     for label, line in zip(labels, lines, strict=True):
         table.add_row(label, *line)
     console.print(table)
+    for failure in tables.failures(outcomes):
+        console.print(failure, style="red", soft_wrap=True, highlight=False, markup=False)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.runs import Outcome
+from experiments.runs import LOG_FILE, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,16 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
     """Write the outcomes as a Markdown table, followed by the reasons of failed runs."""
     lines = [HEADINGS, tuple("---" for _ in HEADINGS), *(cells(outcome) for outcome in outcomes)]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    failures = [f"- {outcome.run.name} failed: {outcome.error}" for outcome in outcomes if outcome.error]
-    return "\n\n".join([table, *(["\n".join(failures)] if failures else [])]) + "\n"
+    return "\n".join([table, *(f"\n- {failure}" for failure in failures(outcomes))]) + "\n"
+
+
+def failures(outcomes: Sequence[Outcome]) -> list[str]:
+    """Say of each failed run why it failed, and where its log is."""
+    return [
+        f"{outcome.run.name} failed with {outcome.error}; see {outcome.run.folder / LOG_FILE}"
+        for outcome in outcomes
+        if outcome.error
+    ]
 
 
 def write_csv(outcomes: Sequence[Outcome], path: Path) -> None:

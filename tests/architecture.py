@@ -41,6 +41,7 @@ LAYERS: Mapping[str, int] = {
     "minimize": FRONT_DOORS,
     "optimizer": FRONT_DOORS,
     "optimizer_state": FRONT_DOORS,
+    "optimizer_options": FRONT_DOORS,
     "configs": FRONT_DOORS,
     "functional": FRONT_DOORS,
     "diagnose": FRONT_DOORS,

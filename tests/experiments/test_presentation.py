@@ -60,7 +60,7 @@ def test_the_markdown_table_holds_every_run_and_every_reason() -> None:
     expected = "| lbfgs | LBFGS | 0.0198779189 | 2.0e-07 | 0.9778 | 127 | 2944 | 0 | 2944 | 10.0 | budget spent |"
     assert lines[2] == expected
     assert lines[3] == "| broken |  |  |  |  |  |  |  |  |  | failed |"
-    assert lines[-1] == "- broken failed: exit status 1: ValueError: out of luck"
+    assert lines[-1] == "- broken failed with exit status 1: ValueError: out of luck; see broken/log.txt"
 
 
 def test_the_csv_holds_unrounded_numbers(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_progress_is_visible_on_any_console(is_terminal: bool) -> None:
     shown = stream.getvalue()
     assert "lbfgs" in shown
     assert "budget spent" in shown
-    assert "out of luck" in shown
+    assert "failed" in shown
 
 
 def test_the_table_fits_a_narrow_terminal() -> None:
@@ -106,3 +106,4 @@ def test_the_table_fits_a_narrow_terminal() -> None:
     assert "Hessian-vector products" in shown
     assert "0.0198779189" in shown
     assert "…" not in shown
+    assert "broken failed with exit status 1: ValueError: out of luck" in shown

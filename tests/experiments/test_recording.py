@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import LBFGS, SGD, Adam, Optimizer
 
+import newtoncg
 from experiments.classification import Classifier
 from experiments.interfaces import Batch
 from experiments.measuring import COLUMNS, Row, read_rows
@@ -38,15 +39,15 @@ class Trained(Classifier):
         return self.make(self.parameters())
 
 
-def run(folder: Path, recorder: RunRecorder, make: Make) -> Trained:
-    """Train a small problem with a recorder."""
+def run(folder: Path, recorder: RunRecorder, make: Make, *others: Callback) -> Trained:
+    """Train a small problem with a recorder and other callbacks."""
     torch.manual_seed(0)
     task = Trained(make)
     trainer = Trainer(
         accelerator="cpu",
         precision="64-true",
         max_epochs=50,
-        callbacks=[recorder],
+        callbacks=[recorder, *others],
         default_root_dir=folder,
         logger=False,
         enable_checkpointing=False,
@@ -73,6 +74,37 @@ def test_every_evaluation_is_counted(tmp_path: Path, make: Make) -> None:
     assert recorder.counts.products == 0
     assert recorder.status == "budget spent"
     assert 40 <= recorder.counts.gradient_equivalents < 48, "a step of L-BFGS takes up to seven evaluations here"
+
+
+class Reports(Callback):
+    """Adds up what NewtonCG reports of its steps."""
+
+    def __init__(self) -> None:
+        self.forwards = self.gradients = self.products = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        (optimizer,) = trainer.optimizers
+        assert isinstance(optimizer, newtoncg.NewtonCG)
+        assert optimizer.report is not None
+        self.forwards += optimizer.report.function_evaluations
+        self.gradients += optimizer.report.gradient_evaluations
+        self.products += optimizer.report.products
+
+
+@pytest.mark.parametrize("globalization", ["line-search", "trust-region"])
+def test_what_is_counted_agrees_with_what_newtoncg_reports(tmp_path: Path, globalization: str) -> None:
+    recorder, reports = RunRecorder(budget="40g"), Reports()
+    run(tmp_path, recorder, lambda given: newtoncg.NewtonCG(given, globalization=globalization), reports)
+    counts = recorder.counts
+    assert counts.products > 0
+    assert (counts.forwards, counts.gradients, counts.products) == (
+        reports.forwards,
+        reports.gradients,
+        reports.products,
+    )
+    assert recorder.rows[-1].gradient_norm < 1e-6
 
 
 def test_the_last_row_describes_the_final_parameters(tmp_path: Path) -> None:
