@@ -21,12 +21,36 @@ def batching_pays(size: int, device: torch.device) -> bool:
     return device.type != "cpu" or size <= CPU_LIMIT
 
 
+@final
+class Units:
+    """Some rows of an identity matrix, known as such.
+
+    Args:
+        first: The number of the first row.
+        count: The number k of rows.
+        like: A tensor with n entries, whose dtype and device the rows take.
+
+    Attributes:
+        rows: The rows, shape ``(k, n)``.
+    """
+
+    def __init__(self, first: int, count: int, like: Tensor) -> None:
+        self.first = first
+        self.rows = torch.zeros(count, like.numel(), dtype=like.dtype, device=like.device)
+        self.rows.diagonal(first).fill_(1.0)
+
+    def are(self, block: Tensor) -> bool:
+        """Whether a matrix is a view of these rows, row by row."""
+        rows = self.rows
+        return block.shape == rows.shape and block.data_ptr() == rows.data_ptr() and block.stride() == rows.stride()
+
+
 def batched_vjp(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor],
     blocks: Sequence[Tensor],
     *,
-    units: Tensor | None = None,
+    units: Units | None = None,
     create_graph: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """Products of k vectors with the Jacobian of outputs by inputs, through one backward pass under vmap.
@@ -35,8 +59,7 @@ def batched_vjp(
         outputs: Tensors with a graph, which is kept.
         inputs: What they are differentiated by.
         blocks: One per output, of shape ``(k, *output.shape)``.
-        units: The block that the vectors are views of, if its rows of shape ``(k, n)`` are rows of the identity:
-            products with it are then selections.
+        units: The rows of the identity that the vectors are views of, if they are: products are then selections.
         create_graph: Whether the products can be differentiated again.
 
     Returns:
@@ -66,7 +89,7 @@ class _SharedFactors(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
     slower than the ``mm`` used here (n = 1000, float32, one core).
     """
 
-    def __init__(self, units: Tensor | None) -> None:
+    def __init__(self, units: Units | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
         self._units = units
 
@@ -89,13 +112,9 @@ class _SharedFactors(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
 
     def _times(self, block: Tensor, matrix: Tensor) -> Tensor:
         """``block @ matrix``; unit row i of the block selects the row of the matrix where its one stands."""
-        units = self._units
-        if units is None or block.shape != units.shape or block.data_ptr() != units.data_ptr():
+        if self._units is None or not self._units.are(block):
             return torch.mm(block, matrix)
-        if block.stride() != units.stride():
-            return torch.mm(block, matrix)
-        first = units.storage_offset() // units.shape[1]
-        return matrix[first : first + units.shape[0]].contiguous()
+        return matrix[self._units.first : self._units.first + block.shape[0]].contiguous()
 
 
 def _is_shared(factor: Tensor) -> bool:

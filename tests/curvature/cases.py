@@ -175,7 +175,8 @@ def solve() -> Case:
     x, shift, b = _points(4, 4).requires_grad_(), _positive_definite(4), _points(4)
 
     def loss() -> Tensor:
-        return torch.linalg.solve(shift + x @ x.T, b).square().sum()
+        solution: Tensor = torch.linalg.solve(shift + x @ x.T, b)
+        return solution.square().sum()
 
     return Case(tensors=[x], loss=loss)
 

@@ -1,4 +1,4 @@
-"""Curvature of another closure: the Hessian of a KL divergence gives the natural gradient, as in TRPO (Schulman 2015)."""
+"""Curvature of another closure: the Hessian of a KL divergence gives the natural gradient, as in TRPO."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from newtoncg.curvature import GaussNewtonOperator, HessianOperator
 from newtoncg.vectors import ParameterVector
 from tests.curvature.compare import compare_with_matrix, dense_jacobian
 
-STATES, ACTIONS, DELTA = 12, 3, 1e-3
+STATES, ACTIONS, DELTA = 12, 3, 1e-4
 
 
 class Policy:
@@ -71,7 +71,7 @@ def test_so_is_gauss_newton_through_the_log_probabilities(policy: Policy) -> Non
 def test_a_trust_region_step_lowers_the_surrogate_by_what_the_model_promises(policy: Policy) -> None:
     vector = ParameterVector(policy.parameters)
     gradient = vector.flatten(torch.autograd.grad(policy.surrogate(), policy.parameters))
-    operator = kl_operator(policy).damped(1e-4)
+    operator = kl_operator(policy).damped(1e-2)
     direction = torch.linalg.solve(operator.dense(), -gradient)
     length = (2 * DELTA / float(direction @ (operator @ direction))) ** 0.5
     before, start = policy.surrogate().item(), vector.read()

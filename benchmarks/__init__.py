@@ -1,0 +1,1 @@
+"""Measurements of newtoncg beside its peers; each module runs by itself."""
