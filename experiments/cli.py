@@ -22,7 +22,7 @@ from experiments.runs import plan
 
 PROGRAM = "python -m experiments"
 DESCRIPTION = f"""Train one config: {PROGRAM} fit --config configs/digits/newton_cg.yaml.
-Compare several on the same budget: {PROGRAM} compare configs/digits/*.yaml --budget 30s."""
+Compare several on the same budget: {PROGRAM} compare configs/digits/*.yaml --budget 40s."""
 
 
 class ExperimentCLI(LightningCLI):
@@ -73,7 +73,7 @@ def compare_from_command_line(arguments: Sequence[str]) -> None:
     """Parse the command line of ``compare`` and run it; the exit status is 1 if a run failed."""
     parser = ArgumentParser(prog=f"{PROGRAM} compare", description=comparison.__doc__)
     parser.add_argument("configs", nargs="+", type=Path, help="YAML files of one task, configs/<task>/<run>.yaml")
-    parser.add_argument("--budget", default="30s", help="of each run: 30s, 5000g or 30s,5000g")
+    parser.add_argument("--budget", default="40s", help="of each run: 40s, 5000g or 30s,5000g")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder that receives all results")
     options = parser.parse_args(arguments)
     try:
