@@ -65,7 +65,7 @@ def test_the_returned_loss_is_the_closures_own_without_the_penalty() -> None:
     model = network()
     optimizer = newtoncg.NewtonCG(model.parameters(), weight_decay=10.0)
     closure = regression_closure(model, optimizer)
-    expected = float(closure())
+    expected = float(closure().detach())
     assert float(optimizer.step(closure)) == expected
 
 

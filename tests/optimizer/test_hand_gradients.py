@@ -97,6 +97,7 @@ def test_gradients_that_are_all_zero_change_nothing(loss: float | Tensor, option
 
 
 @OPTIONS
+@pytest.mark.filterwarnings("ignore::newtoncg.GradientWarning")
 def test_absent_gradients_change_nothing(options: dict[str, Any]) -> None:
     parameters = [nn.Parameter(torch.randn(3, 2)), nn.Parameter(torch.randn(4))]
     before = copies(parameters)
@@ -105,6 +106,12 @@ def test_absent_gradients_change_nothing(options: dict[str, Any]) -> None:
         assert optimizer.step(lambda: 7.0) == 7.0
     assert same_bits(parameters, before)
     assert all(parameter.grad is None for parameter in parameters)
+
+
+def test_absent_gradients_are_reported_since_the_loss_was_hardly_meant_to_be_constant() -> None:
+    optimizer = newtoncg.NewtonCG([nn.Parameter(torch.ones(2))])
+    with pytest.warns(newtoncg.GradientWarning, match="nothing was stepped"):
+        optimizer.step(lambda: 7.0)
 
 
 @OPTIONS
@@ -130,7 +137,7 @@ def test_only_parameters_with_a_gradient_move() -> None:
     for _ in range(5):
         optimizer.step(closure)
     assert same_bits([without], [torch.zeros(6, dtype=torch.float64)])
-    assert -math.inf < float(problem.value(x)) < 0.0
+    assert -math.inf < float(problem.value(x.detach())) < 0.0
 
 
 def test_random_losses_and_gradients_never_make_a_parameter_infinite() -> None:

@@ -160,4 +160,4 @@ def test_keys_that_schedulers_put_into_the_groups_are_loaded_and_kept() -> None:
     successor.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     assert successor.param_groups[0]["max_lr"] == 0.5
     closure = regression_closure(model, successor)
-    assert float(successor.step(closure)) > float(closure())
+    assert float(successor.step(closure)) > float(closure().detach())

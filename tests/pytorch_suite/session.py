@@ -14,7 +14,7 @@ import torch
 from torch.testing._internal import common_optimizers
 
 from tests.pytorch_suite.optimizer_info import newton_cg_info
-from tests.pytorch_suite.stand_in import SGDStandIn
+from tests.pytorch_suite.stand_in import SGDStandIn, closures_supplied
 from tests.pytorch_suite.suite import FILES, Outcome, SuiteFile, as_json
 
 
@@ -61,6 +61,7 @@ def main(arguments: list[str]) -> None:
     torch.set_num_threads(1)
     file = next(file for file in FILES if file.path == path)
     tests = selected_tests(file, Path(folder), pattern)
+    closures_supplied()
     result = unittest.TextTestRunner(stream=sys.stderr).run(tests)
     Path(answer).write_text(as_json(outcome_of(result)))
 

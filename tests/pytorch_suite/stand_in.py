@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import torch
 from torch import Tensor
-from torch.optim.optimizer import ParamsT
+from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
 
 import newtoncg
 
 
-def without_loss() -> float:
-    """Return a constant, so that a step acts on the gradients that the parameters hold: in these tests, none."""
-    return 0.0
-
-
-class SGDStandIn(newtoncg.NewtonCG):
+class SGDStandIn(newtoncg.NewtonCG):  # type: ignore[misc]  # final for users; here it takes SGD's place by its name
     """NewtonCG with SGD's signature as the scheduler tests use it.
 
     Construction, groups, state, the wrapping of ``step`` by schedulers and the learning rates are NewtonCG's own. Two
-    things are SGD's: ``step()`` may be called without a closure, and there is a momentum for cyclic schedulers to write
-    to, which no step reads.
+    things are SGD's: a momentum for cyclic schedulers to write to, which no step reads, and, by `closures_supplied`,
+    that ``step()`` may be called without a closure.
     """
 
     def __init__(self, params: ParamsT, lr: float | Tensor = 1e-3) -> None:
@@ -29,7 +28,25 @@ class SGDStandIn(newtoncg.NewtonCG):
         for group in self.param_groups:
             group["momentum"] = 0.0
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | Tensor:  # type: ignore[override]
-        """Step with the given closure, or with one that leaves the gradients as they are."""
-        loss: float | Tensor = super().step(without_loss if closure is None else closure)
-        return loss
+
+def closures_supplied() -> RemovableHandle:
+    """From now on, a step of a stand-in without a closure is taken with a constant loss and gradients of zero."""
+    return register_optimizer_step_pre_hook(_supply_closure)
+
+
+def _supply_closure(
+    optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    if isinstance(optimizer, SGDStandIn) and len(args) == 1 and not kwargs:
+        return (optimizer, _resting_closure(optimizer)), {}
+    return None
+
+
+def _resting_closure(optimizer: Optimizer) -> Callable[[], float]:
+    def closure() -> float:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.zeros_like(parameter)
+        return 0.0
+
+    return closure
