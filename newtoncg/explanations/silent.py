@@ -27,7 +27,7 @@ ROWS = (
     Row(
         name="reentrant-checkpoint-in-graph",
         cause="{operation}{where} is reentrant activation checkpointing: it hides the parameters inside it from "
-        "autograd.grad.",
+        "autograd.grad and works with loss.backward() alone.",
         cure="torch.utils.checkpoint.checkpoint(..., use_reentrant=False).",
     ),
     Row(
@@ -55,13 +55,13 @@ ROWS = (
     ),
     Row(
         name="no-graph-no-grad",
-        cause="The loss was computed under torch.no_grad() or inference mode: nothing was recorded.",
+        cause="The loss was computed under torch.no_grad() or inference mode{where}: nothing was recorded.",
         cure="Compute the loss outside, or under `with torch.enable_grad():`.",
     ),
     Row(
         name="no-graph-detached",
         cause="The returned loss has no graph: it was detached, rebuilt from numbers (.item(), torch.tensor), or made "
-        "by an operation without derivative (argmax, round, comparison).",
+        "by an operation without derivative (argmax, comparison); here by {operation}{where}.",
         cure="Return the loss as computed from the parameters, without .detach() or .item().",
     ),
     Row(
@@ -116,6 +116,29 @@ ROWS = (
         cause="{tensor} has gradient hooks: what they do to the gradient (clipping, reduction) enters some derivatives "
         "and not others.",
         cure="Remove them for curvature: handle = tensor.register_hook(...); handle.remove().",
+    ),
+    Row(
+        name="data-parallel",
+        cause="The model is wrapped in {operation}: it synchronizes gradients in hooks of loss.backward(), which "
+        "second derivatives pass by.",
+        cure="NewtonCG averages over the process group itself; elsewhere differentiate through model.module and "
+        "all-reduce the product.",
+    ),
+    Row(
+        name="detached-part",
+        cause="{operation}{where} cuts a part of the loss from the graph, and gradients do not follow the loss.",
+        cure="Leave .detach() out where the value depends on the parameters, or take a first-order method for "
+        "straight-through estimators.",
+    ),
+    Row(
+        name="unknown",
+        cause="The computation raised {received}, which is no known obstacle to differentiation.",
+        cure="Call the closure by itself: the error is in its own code.",
+    ),
+    Row(
+        name="not-a-leaf",
+        cause="{tensor} is no leaf: it was computed from other tensors, .to(device) and .view() included.",
+        cure="tensor = tensor.detach().requires_grad_() before the loss is computed, and pass that very tensor.",
     ),
     Row(
         name="row-sums",

@@ -207,6 +207,8 @@ def dense_memory() -> object:
 
 def create_graph_cycle() -> object:
     x = leaf(3)
+    once = not torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -214,6 +216,7 @@ def create_graph_cycle() -> object:
         return None
     finally:
         x.grad = None
+        torch.set_warn_always(not once)
 
 
 def closure_missing() -> object:
