@@ -53,6 +53,23 @@ def test_fit_trains_and_stores_what_is_needed_to_repeat_it(tmp_path: Path, name:
     assert resolved["seed_everything"] == 0
 
 
+def test_a_config_object_is_written_by_its_class_and_read_back(tmp_path: Path) -> None:
+    trust_region = {"class_path": "newtoncg.TrustRegion", "init_args": {"radius": 0.5}}
+    config = yaml.safe_load(Path(config_of("newton_cg")).read_text(encoding="utf-8"))
+    config["optimizer"]["init_args"] = {"globalization": trust_region}
+    config["record"]["budget"] = "30g"
+    config["trainer"] |= {"default_root_dir": str(tmp_path), "enable_progress_bar": False}
+    first = tmp_path / "first.yaml"
+    first.write_text(yaml.safe_dump(config), encoding="utf-8")
+    losses = []
+    for path in (first, tmp_path / "config.yaml"):
+        main(["fit", f"--config={path}"])
+        losses.append(json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["train_loss"])
+    assert losses[0] == losses[1]
+    resolved = yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))
+    assert resolved["optimizer"]["init_args"]["globalization"]["init_args"]["radius"] == 0.5
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_config_is_valid(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
