@@ -157,6 +157,8 @@ class ParameterVector:
             count = like.numel() * (2 if like.is_complex() else 1)
             return torch.zeros(count, dtype=self.dtype, device=self.device)
         value = value.detach()
+        if value._is_zerotensor():  # derivatives of abs and sign are zeros without memory, which cannot be read
+            value = torch.zeros(value.shape, dtype=value.dtype, device=value.device)
         if value.layout is not torch.strided:
             value = value.to_dense()
         if value.is_complex():
@@ -165,4 +167,4 @@ class ParameterVector:
 
 
 def _shares_memory(a: Tensor, b: Tensor) -> bool:
-    return a.numel() > 0 and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+    return a.numel() > 0 and not b._is_zerotensor() and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
