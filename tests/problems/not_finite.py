@@ -66,8 +66,8 @@ def _at_infinity() -> list[Problem]:
             source=_HERE,
         ),
         general(
-            "rational_decay",
-            lambda x: (1.0 / (1.0 + x.square())).sum(),
+            "gaussian_decay",
+            lambda x: (-0.5 * x.square()).exp().sum(),
             vector([0.3, 2.0]),
             infimum,
             Trait.INDEFINITE,

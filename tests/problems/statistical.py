@@ -229,7 +229,7 @@ def _nonconvex_models() -> list[Problem]:
         general("gaussian_process", _gaussian_process, _zeros(3), *indefinite, Trait.NAN_REGION, source=_HERE),
         least_squares(
             "tanh_network_49",
-            partial(_network_residuals, small, 1e-4),
+            partial(_network_residuals, small, 1e-3),
             _network_start(small),
             *indefinite,
             Trait.MULTIPLE_MINIMA,
@@ -237,7 +237,7 @@ def _nonconvex_models() -> list[Problem]:
         ),
         least_squares(
             "tanh_network_337",
-            partial(_network_residuals, deep, 1e-4),
+            partial(_network_residuals, deep, 1e-3),
             _network_start(deep),
             *indefinite,
             Trait.MULTIPLE_MINIMA,
