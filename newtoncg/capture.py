@@ -8,6 +8,7 @@ the closure, and on losses that do not reach the parameters go through untouched
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.optim import Optimizer
+
+_STEP_WRAPPER_FILE = inspect.getfile(Optimizer)
 
 Node: TypeAlias = torch.autograd.graph.Node
 
@@ -57,36 +60,42 @@ class BackwardCapture:
     def __init__(self, parameters: Sequence[Tensor], on_backward: Callable[[BackwardCall], bool]) -> None:
         self._ids = {id(parameter) for parameter in parameters}
         self._on_backward = on_backward
-        self._other_steps = 0
+        self._steps_around = 0
 
     @contextmanager
     def open(self) -> Iterator[None]:
         """Intercept the backward calls of this thread for the duration of the block."""
-        self._other_steps = 0
-        before = register_optimizer_step_pre_hook(self._another_begins)
-        after = register_optimizer_step_post_hook(self._another_ends)
+        self._steps_around = _steps_on_stack()
         _dispatcher.push(self)
         try:
             yield
         finally:
             _dispatcher.pop(self)
-            before.remove()
-            after.remove()
 
     def takes(self, call: BackwardCall) -> bool:
         """Handle the call if it is ours; returns whether it was."""
-        return not self._other_steps and self._concerns(call) and self._on_backward(call)
+        inside_another_step = _steps_on_stack() > self._steps_around
+        return not inside_another_step and self._concerns(call) and self._on_backward(call)
 
     def _concerns(self, call: BackwardCall) -> bool:
         if call.inputs is not None:
             return any(id(tensor) in self._ids for tensor in call.inputs)
         return any(id(leaf) in self._ids for leaf in leaves(call.losses))
 
-    def _another_begins(self, *_hook_arguments: object) -> None:
-        self._other_steps += _dispatcher.is_active(self)
 
-    def _another_ends(self, *_hook_arguments: object) -> None:
-        self._other_steps -= _dispatcher.is_active(self)
+def _steps_on_stack() -> int:
+    """How many steps of optimizers this thread is in, by the wrapper that torch puts round each.
+
+    They are read off the stack, not counted by hooks: torch does not call the hook after a step that raises.
+
+    Returns:
+        The number.
+    """
+    frame, count = inspect.currentframe(), 0
+    while frame is not None:
+        count += frame.f_code.co_name == "wrapper" and frame.f_code.co_filename == _STEP_WRAPPER_FILE
+        frame = frame.f_back
+    return count
 
 
 def leaves(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
@@ -128,9 +137,6 @@ class _Dispatcher:
             self._open -= 1
             if self._open == 0 and torch.autograd.backward == self._backward:
                 torch.autograd.backward = self._original
-
-    def is_active(self, capture: BackwardCapture) -> bool:
-        return capture in self._stack()
 
     def _stack(self) -> list[BackwardCapture]:
         if not hasattr(self._local, "stack"):

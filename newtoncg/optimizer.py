@@ -19,10 +19,14 @@ from newtoncg.errors import GradientWarning, unknown_keyword
 from newtoncg.iteration import Outcome, StepReport, run
 from newtoncg.krylov.forcing import ForcingChoice
 from newtoncg.objective import ClosureObjective, CurvatureSource
-from newtoncg.optimizer_options import CURVATURES, PER_GROUP, regularization_from, settings_from, validate
+from newtoncg.optimizer_options import CURVATURES, OPTIONS, PER_GROUP, regularization_from, settings_from, validate
 from newtoncg.optimizer_state import ENTRY_KEYS, entries_of, initial_entry, solver_state_of
 from newtoncg.status import Termination
 from newtoncg.vectors import ParameterVector
+
+NEGLIGIBLE_RATE = 1e-12
+"""Our choice: groups whose lr is this much smaller than the largest are not stepped. Newton's direction for all
+unknowns, with some of them held back, would be no good direction for the others."""
 
 
 @final
@@ -137,13 +141,19 @@ class NewtonCG(Optimizer):
         """
         if isinstance(param_group, dict):
             group = {name: plain(value) for name, value in param_group.items()}
-            given = {name: value for name, value in group.items() if name in self.defaults}
+            given = {name: value for name, value in group.items() if name in OPTIONS}
             validate({**self.defaults, **given})
             if self.param_groups:
                 group |= self._shared_options(given)
             param_group = group
         super().add_param_group(param_group)
         for parameter in self.param_groups[-1]["params"]:
+            if not (parameter.is_floating_point() or parameter.is_complex()):
+                del self.param_groups[-1]
+                raise TypeError(
+                    f"parameters must be of a floating-point or complex dtype; received one of {parameter.dtype}: "
+                    "leave it out, or convert it with .float()"
+                )
             if parameter.requires_grad:
                 self._entry(parameter)
 
@@ -207,15 +217,16 @@ class NewtonCG(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self.defaults.pop("differentiable", None)  # put there by the base class for optimizers older than the option
         for group in self.param_groups:
-            for name, value in self.defaults.items():
-                group.setdefault(name, value)
+            for name in OPTIONS:
+                group.setdefault(name, self.defaults[name])
         if _require_closure not in self._optimizer_step_pre_hooks.values():
             self.register_step_pre_hook(_require_closure)
 
     def _shared_options(self, given: dict[str, Any]) -> dict[str, Any]:
         """The first group's options that hold for all groups; a different one is refused."""
-        shared = {name: self.param_groups[0][name] for name in self.defaults if name not in PER_GROUP}
+        shared = {name: self.param_groups[0][name] for name in OPTIONS if name not in PER_GROUP}
         for name, value in given.items():
             if name in shared and shared[name] != value:
                 raise ValueError(
@@ -234,8 +245,9 @@ class NewtonCG(Optimizer):
     def _stepped(self) -> tuple[ParameterVector, list[dict[str, Any]]]:
         """The parameters that this step moves, each once, and the group of each."""
         chosen: dict[int, tuple[Tensor, dict[str, Any]]] = {}
+        least = NEGLIGIBLE_RATE * max(float(group["lr"]) for group in self.param_groups)
         for group in self.param_groups:
-            if float(group["lr"]) != 0.0:
+            if float(group["lr"]) > least:
                 chosen.update({id(p): (p, group) for p in group["params"] if p.requires_grad})
         return ParameterVector([p for p, _ in chosen.values()]), [group for _, group in chosen.values()]
 
@@ -264,13 +276,16 @@ class NewtonCG(Optimizer):
                 raise
 
     def _commit(self, outcome: Outcome, objective: ClosureObjective, *, steps: int) -> None:
+        """Take over what the step has learned: nothing where it began at a point that is not finite."""
+        self._report = outcome.report
+        if outcome.report.termination is Termination.NONFINITE and not outcome.report.iterations:
+            return
         entries = entries_of(
             outcome.state, objective.parameters,
             steps=steps, source=objective.lasting_source, verified=objective.verified,
         )  # fmt: skip
         for tensor, entry in zip(objective.parameters.tensors, entries, strict=True):
             self.state[tensor] = {**self.state[tensor], **entry}
-        self._report = outcome.report
         if objective.has_no_gradient:
             warnings.warn(
                 "the closure neither called backward on a loss of these parameters nor returned one, and no .grad is "

@@ -15,6 +15,12 @@ from newtoncg.iteration import Settings
 from newtoncg.objective import CurvatureSource, Regularization
 from newtoncg.vectors import ParameterVector
 
+OPTIONS = (
+    "lr", "max_iter", "max_eval", "max_cg_iter", "tolerance_grad", "tolerance_change", "history_size", "weight_decay",
+    "maximize", "curvature", "globalization", "forcing", "check",
+)  # fmt: skip
+"""The names of all options, in the order of the constructor."""
+
 PER_GROUP = ("lr", "weight_decay")
 """The options that may differ between parameter groups."""
 

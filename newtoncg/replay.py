@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from newtoncg.vectors import same_bits
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RandomState:
@@ -70,15 +72,14 @@ class _Buffer:
     module: Module
     name: str
     tensor: Tensor
-    version: int
     before: Tensor
     after_tensor: Tensor | None = None
     after: Tensor | None = None
 
     @property
     def moved(self) -> bool:
-        now = self.module._buffers.get(self.name)
-        return now is not self.tensor or self.tensor._version != self.version
+        """Whether it was replaced or holds other values; BatchNorm writes without telling the version counter."""
+        return self.module._buffers.get(self.name) is not self.tensor or not same_bits(self.tensor, self.before)
 
     def settle(self) -> None:
         self.after_tensor = self.module._buffers.get(self.name)
@@ -146,4 +147,4 @@ def _buffers_of(module: Module, seen: set[Module]) -> Iterator[_Buffer]:
         seen.add(child)
         for name, tensor in child._buffers.items():
             if tensor is not None and not tensor.is_inference():
-                yield _Buffer(child, name, tensor, tensor._version, tensor.detach().clone())
+                yield _Buffer(child, name, tensor, tensor.detach().clone())

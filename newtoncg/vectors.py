@@ -37,6 +37,16 @@ def is_finite(a: Tensor) -> bool:
     return bool(torch.isfinite(a).all())
 
 
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same values, NaN equal to NaN; False for layouts that cannot be compared."""
+    if a.layout is not torch.strided or b.layout is not torch.strided or a.shape != b.shape:
+        return False
+    same = torch.eq(a, b)
+    if a.is_floating_point() or a.is_complex():
+        same |= a.isnan() & b.isnan()
+    return bool(same.all())
+
+
 class ParameterVector:
     """A list of tensors seen as one flat real vector.
 
@@ -115,7 +125,7 @@ class ParameterVector:
         pieces = []
         for tensor, start, end in zip(self.tensors, self._offsets, self._offsets[1:], strict=False):
             shape = (*tensor.shape, 2) if tensor.is_complex() else tensor.shape
-            pieces.append(block[..., start:end].reshape(*block.shape[:-1], *shape).to(tensor.device, copy=True))
+            pieces.append(block[..., start:end].reshape((*block.shape[:-1], *shape)).to(tensor.device, copy=True))
         return pieces
 
     def join(self, pieces: Sequence[Tensor], leading: int = 0) -> Tensor:

@@ -104,9 +104,11 @@ def _first_step(at: Iterate, solve: Solve) -> _Step:
 
 
 def _shorter_step(at: Iterate, solve: Solve, step: _Step, radius: float) -> _Step:
-    """The model's step in a smaller ball: cut from CG's path, or scaled where learning rates have left the path."""
-    if solve.result.path is None or isinstance(at.settings.rates, Tensor) or at.settings.rates != 1.0:
+    """The model's step in a smaller ball: cut from CG's path, or scaled where learning rates or curvature left it."""
+    path, rates = solve.result.path, at.settings.rates
+    is_plain = not isinstance(rates, Tensor) and rates == 1.0
+    if path is None or not is_plain or host(norm(solve.result.solution))[0] <= radius:
         return step.times(radius / step.length)
-    vector, predicted = solve.result.path.cut(solve.result, radius)
+    vector, predicted = path.cut(solve.result, radius)
     length, slope = host(norm(vector), dot(at.gradient, vector))
     return _Step(vector, length, slope, predicted)

@@ -166,7 +166,9 @@ class Objective(ABC):
         if self.verified or operator.first is None or self.source is not CurvatureSource.EXACT:
             return True
         vector, product = operator.first
-        verdict = compare_with_differences(self.gradient_at, operator.evaluation.point, vector, product)
+        verdict = compare_with_differences(
+            self.gradient_at, operator.evaluation.point, operator.evaluation.gradient(), vector, product
+        )
         self.verified = True
         if not verdict.agrees:
             self.leave_exact(verdict.message)
@@ -178,9 +180,10 @@ class Objective(ABC):
         self.source = self.lasting_source = source
         self.verified = True
         logger.info("exact Hessian-vector products given up: %s", reason)
+        advice = ' Pass curvature="finite-difference" to choose them without this warning.'
         warnings.warn(
             f"{reason} NewtonCG goes on with differences of gradients: one gradient a product, about half of the "
-            'digits. Pass curvature="finite-difference" to choose them without this warning.',
+            f"digits.{advice if source is CurvatureSource.DIFFERENCES else ''}",
             CurvatureWarning,
             stacklevel=2,
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ class Run:
             ClosureError: The closure returned no number.
         """
         if self.work is not Work.PLAIN:
-            return float(sum(call.value().item() for call in self.calls))
+            return float(sum(call.value().item() for call in self._distinct_calls()))
         try:
             return float(self.returned.detach() if isinstance(self.returned, Tensor) else self.returned)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -68,6 +68,15 @@ class Run:
                 f"the closure returned {_describe(self.returned)}; the optimizer needs the loss as a real scalar: "
                 "return loss at the end of the closure, reduced by .mean() or .sum()"
             ) from error
+
+    def _distinct_calls(self) -> Iterator[BackwardCall]:
+        """The calls without repetitions: one loss may be backpropagated to one part of the inputs after the other."""
+        seen = set()
+        for call in self.calls:
+            losses = tuple(map(id, call.losses))
+            if call.inputs is None or losses not in seen:
+                yield call
+            seen.add(losses)
 
 
 class ClosureRunner:
@@ -83,7 +92,6 @@ class ClosureRunner:
         self._closure, self._tensors, self._counts = closure, tuple(tensors), counts
         self._before = GradientFields(tensors)
         self._template: GradientFields | None = None
-        self._differentiates_returned = False
 
     def run(self, work: Work, *, first: bool = False) -> Run:
         """Call the closure once.
@@ -141,15 +149,14 @@ class ClosureRunner:
         self._before.restore()
 
     def _on_backward(self, run: Run, call: BackwardCall, *, first: bool) -> bool:
-        if run.work is Work.LOSS:
-            run.calls.append(call)
-            if self._template is not None:
-                self._template.fill_missing()
-            return True
+        if run.work is Work.PLAIN:
+            return False
         others = self._others(call) if first else ()
-        if run.work is Work.PLAIN or not self._differentiate(run, call, others):
+        if run.work is not Work.LOSS and not self._differentiate(run, call, others):
             return False
         run.calls.append(call)
+        if self._template is not None:
+            self._template.fill_missing()
         if first:
             run.fields = GradientFields(self._tensors)
         return True
@@ -157,8 +164,7 @@ class ClosureRunner:
     def _take_returned(self, run: Run) -> None:
         """Differentiate the returned loss of a closure that did not call backward; the run is plain if it cannot be."""
         loss = run.returned
-        ours = {id(tensor) for tensor in self._tensors}
-        if not isinstance(loss, Tensor) or not any(id(leaf) in ours for leaf in leaves((loss,))):
+        if not self._reaches(loss):
             run.work = Work.PLAIN
             return
         if loss.numel() != 1 or loss.is_complex():
@@ -166,29 +172,51 @@ class ClosureRunner:
                 f"the closure returned {_describe(loss)}; the optimizer needs a real scalar: reduce the loss by "
                 ".mean() or .sum()"
             )
-        self._differentiates_returned = True
         call = BackwardCall(losses=(loss,), weights=(None,), inputs=None, retain_graph=False)
         if run.work is Work.LOSS:
             run.calls.append(call)
             return
-        for tensor in self._tensors:
-            tensor.grad = None
+        left = GradientFields(self._tensors)
+        self._clear_fields()
         if self._differentiate(run, call, ()):
             run.calls.append(call)
         else:
-            with self._counts.timed("gradient", new=False):
-                torch.autograd.backward(loss)
+            self._backward_plainly(loss, left)
 
     def _run_plain(self, run: Run) -> None:
+        """Let the closure fill ``.grad`` by itself, or do so from the returned loss where it only returns one."""
         self._before.restore()
+        noted: list[BackwardCall] = []
+
+        def note(call: BackwardCall) -> bool:
+            noted.append(call)
+            return False
+
+        capture = BackwardCapture(self._tensors, note)
         with self._counts.timed("function"), torch.enable_grad():
-            run.returned = self._closure()
-            if self._differentiates_returned:
-                for tensor in self._tensors:
-                    tensor.grad = None
-                torch.autograd.backward(run.returned)
+            with capture.open():
+                run.returned = self._closure()
+            if not noted and self._reaches(run.returned):
+                left = GradientFields(self._tensors)
+                self._clear_fields()
+                self._backward_plainly(run.returned, left)
         self._counts.gradients += 1
         self._read_fields(run)
+
+    def _backward_plainly(self, loss: Tensor, left: GradientFields) -> None:
+        """An ordinary backward; where the graph is gone, the closure has done it already, unseen, and `left` counts."""
+        try:
+            torch.autograd.backward(loss)
+        except RuntimeError:
+            left.restore()
+
+    def _reaches(self, loss: object) -> TypeGuard[Tensor]:
+        ours = {id(tensor) for tensor in self._tensors}
+        return isinstance(loss, Tensor) and any(id(leaf) in ours for leaf in leaves((loss,)))
+
+    def _clear_fields(self) -> None:
+        for tensor in self._tensors:
+            tensor.grad = None
 
     def _read_fields(self, run: Run) -> None:
         run.calls.clear()

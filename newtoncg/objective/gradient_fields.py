@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from newtoncg.vectors import same_bits
+
 
 class GradientFields:
     """A copy of the ``.grad`` of some tensors.
@@ -49,12 +51,5 @@ def _differs(a: Tensor | None, b: Tensor | None, tolerance: float) -> bool:
 
 def _assign(field: Tensor, values: Tensor) -> None:
     """Copy values unless nothing has changed: writing would touch version counters for nothing."""
-    if not _equal(field, values):
+    if not same_bits(field, values):
         field.copy_(values)
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    """Equality of bits for strided tensors: NaN equals NaN."""
-    if a.layout is not torch.strided or b.layout is not torch.strided:
-        return False
-    return a.shape == b.shape and bool(torch.eq(a, b).logical_or(a.isnan() & b.isnan()).all())

@@ -16,6 +16,15 @@ TOLERANCE = 0.25
 kernels with a backward of their own), while kinks of piecewise-linear networks put up to some 15 % between the
 pointwise Hessian and differences."""
 
+RANDOMNESS = 1e-3
+"""Our choice: the relative change of the gradient at one point from call to call that is more than round-off."""
+
+RANDOM_FUNCTION = (
+    "The closure gives another gradient when it is called again at the same point: it draws random numbers that torch, "
+    "numpy and random do not know of (a generator of its own, a data loader inside), so that no two of its values can "
+    "be compared; draw them before the step."
+)
+
 SHRINKAGE = 8.0
 """How much shorter the second difference is, where the first leaves a doubt."""
 
@@ -35,20 +44,24 @@ class Verdict:
     message: str
 
 
-def compare_with_differences(gradient_at: TensorFunction, point: Tensor, vector: Tensor, product: Tensor) -> Verdict:
+def compare_with_differences(
+    gradient_at: TensorFunction, point: Tensor, gradient: Tensor, vector: Tensor, product: Tensor
+) -> Verdict:
     """Compare ``B v`` with central differences of gradients along v.
 
     A product is called wrong only if differences of two lengths agree with each other and both contradict it: where
-    they do not agree, through round-off, kinks or low precision, they prove nothing.
+    they do not agree, through round-off, kinks or low precision, they prove nothing, unless the gradient at the point
+    itself comes out differently a second time: then the function is random.
 
     Args:
         gradient_at: Maps a point of shape ``(n,)`` to the gradient there.
         point: The point, shape ``(n,)``.
+        gradient: The gradient there, shape ``(n,)``.
         vector: v, shape ``(n,)``.
         product: ``B v``, shape ``(n,)``.
 
     Returns:
-        The verdict. Costs two gradients, four where the first two leave a doubt.
+        The verdict. Costs two gradients, four or five where the first two leave a doubt.
     """
     long = FiniteDifferenceOperator(gradient_at, point, product, central=True).matvec(vector)
     error = _relative_distance(product, long)
@@ -57,12 +70,15 @@ def compare_with_differences(gradient_at: TensorFunction, point: Tensor, vector:
     short = _shorter_difference(gradient_at, point, vector)
     doubt, short_error = _relative_distance(long, short), _relative_distance(product, short)
     if not short_error > TOLERANCE or not doubt < 0.5 * min(error, short_error):
+        change = _relative_distance(gradient_at(point), gradient)
+        if change > RANDOMNESS:
+            return Verdict(agrees=False, relative_error=change, message=RANDOM_FUNCTION)
         message = f"differences of gradients are unreliable here (they differ by {doubt:.1g} among themselves)."
         return Verdict(agrees=True, relative_error=short_error, message=message)
     message = (
         f"The first Hessian-vector product differs by {100.0 * short_error:.0f} % from central differences of "
         "gradients: an operation has a backward that cannot be differentiated again (once_differentiable, detached or "
-        "constant values), or the closure draws random numbers that torch, numpy and random do not know of."
+        "constant values)."
     )
     return Verdict(agrees=False, relative_error=short_error, message=message)
 
