@@ -26,7 +26,7 @@ class Budget:
     """
 
     evaluations: int = 30_000
-    seconds: float = 20.0
+    seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,11 +46,11 @@ def _introduction(table: Table) -> str:
     unjudged = sum(row[0].verdict is Verdict.UNJUDGED for row in table)
     return f"""# Validation against scipy.optimize
 
-Written by `python -m tests.validation`; the problems stand in `tests/problems/`. {len(table)} problems, {unjudged} of
-them without a lower bound, where nothing can be solved and only false claims of success count. All methods get the same
-float64 tensors, are counted by the same wrapper and stop at the same tolerance on the gradient (see
-`tests/validation/scipy_methods.py`), after {MAX_ITERATIONS} iterations, or after
-{BUDGET.evaluations} evaluations of any kind.
+Written by `python -m tests.validation`; the problems stand in `tests/problems/`. {len(table)} problems; {unjudged} of
+them have no lower bound, so that nothing can be solved there and only false claims of success count, and
+{len(table) - unjudged} can be solved. All methods get the same float64 tensors, are counted by the same wrapper, and
+stop at the same tolerance on the gradient (see `tests/validation/scipy_methods.py`), after {MAX_ITERATIONS} iterations,
+or after {BUDGET.evaluations} evaluations of any kind.
 
 - **(a)** gradient small: ‖g‖∞ <= 1e-5 max(1, ‖g₀‖∞).
 - **(b)** value within 1e-6 max(1, |f|) of the best that any method of this run found.
