@@ -1,0 +1,1 @@
+"""The closure contract, point by point."""
