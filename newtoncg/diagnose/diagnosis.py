@@ -13,7 +13,7 @@ from torch import Tensor
 from newtoncg.capture import BackwardCall
 from newtoncg.curvature import HessianOperator
 from newtoncg.diagnose.check import check_curvature
-from newtoncg.diagnose.recording import Node, Recording, operation_of, walk
+from newtoncg.diagnose.recording import Node, Recording, operation_of, raised_at, walk
 from newtoncg.diagnose.result import Diagnosis, Finding, Severity
 from newtoncg.diagnose.returned import findings_about_params, findings_about_repetition, findings_about_returned
 from newtoncg.diagnose.subject import Parameters, Subject, differentiated
@@ -97,7 +97,7 @@ class Examination:
             with replay.first(), self._recording.recording():
                 returned, calls = self._subject.run()
         except Exception as error:  # noqa: BLE001  (any error of the user's code is what is to be explained)
-            self._explain(error, "")
+            self._explain(error, raised_at(error))
             return
         about = findings_about_returned(returned, calls, self._recording)
         self.findings.extend(about)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeAlias, final
 
 import torch
@@ -17,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 Node: TypeAlias = torch.autograd.graph.Node
 
 _TORCH = str(Path(torch.__file__).parent)
+_HERE = str(Path(__file__).parent.parent)
 _HALF = {torch.float16, torch.bfloat16}
 
 
@@ -174,15 +176,28 @@ def _tensors(values: object) -> Iterator[Tensor]:
 
 def _user_line() -> str:
     """The innermost frame that is neither torch nor this package."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_TORCH) and f"newtoncg{'/'}diagnose" not in file.replace("\\", "/"):
-            return f"{Path(file).name}, line {frame.f_lineno}"
-        if frame.f_back is None:
-            break
+        if _is_users(frame.f_code.co_filename):
+            return f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+def raised_at(error: BaseException) -> str:
+    """The innermost line of the user's code that an error passed."""
+    line, traceback = "", error.__traceback__
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if _is_users(file):
+            line = f"{Path(file).name}, line {traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return line
+
+
+def _is_users(file: str) -> bool:
+    """Whether a source file is neither torch's nor this package's."""
+    return not file.startswith((_TORCH, _HERE))
 
 
 def _moved(module: nn.Module, buffer: str, before: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ class Spectrum:
         width = width or 0.01 * max(self.largest.value - self.smallest.value, 1e-12)
         distance = (grid.to(self.nodes)[:, None] - self.nodes) / width
         smoothed: Tensor = torch.exp(-0.5 * distance.square()) @ self.weights
-        return smoothed / (width * (2.0 * torch.pi) ** 0.5)
+        return smoothed / (width * math.sqrt(2.0 * math.pi))
 
     def quantile(self, share: float) -> float:
         """The value below which a share of the eigenvalues lies, by the quadrature weights."""
