@@ -12,7 +12,7 @@ from torch import Tensor
 
 from newtoncg.errors import require_count, require_number, unknown_choice, unknown_keyword
 from newtoncg.globalization import LineSearch, TrustRegion
-from newtoncg.iteration import Outcome, Settings, SolverState, StepReport, run
+from newtoncg.iteration import Settings, SolverState, StepReport, run
 from newtoncg.krylov import forcing_from
 from newtoncg.krylov.forcing import ForcingChoice
 from newtoncg.objective import CurvatureSource, Evaluation, FunctionObjective
@@ -168,15 +168,13 @@ def minimize(
     def stop(evaluation: Evaluation, report: StepReport) -> bool:
         if callback is None:
             return False
-        counted = report.costing(objective.counts, math.nan)
-        partial = Outcome(evaluation=evaluation, state=state, report=counted)
         try:
-            return bool(callback(_result(partial, x0.shape, gradient_tolerance)))
+            return bool(callback(_result(objective, evaluation, report, x0.shape, gradient_tolerance)))
         except StopIteration:
             return True
 
     outcome = run(objective, start, state, settings, callback=stop)
-    return _result(outcome, x0.shape, gradient_tolerance)
+    return _result(objective, outcome.evaluation, outcome.report, x0.shape, gradient_tolerance)
 
 
 def _require_start(x0: object) -> None:
@@ -208,12 +206,19 @@ def _settings(options: Options, method: _Method, size: int, gradient_tolerance: 
     )
 
 
-def _result(outcome: Outcome, shape: torch.Size, gradient_tolerance: float) -> MinimizeResult:
-    evaluation, report = outcome.evaluation, outcome.report
+def _result(
+    objective: FunctionObjective,
+    evaluation: Evaluation,
+    report: StepReport,
+    shape: torch.Size,
+    gradient_tolerance: float,
+) -> MinimizeResult:
+    """The result at a point: its gradient first, which may have to be evaluated yet, then the counts."""
     finite = math.isfinite(evaluation.value)
     gradient = evaluation.gradient() if finite else torch.full_like(evaluation.point, math.nan)
     success = finite and infinity_norm(gradient) <= gradient_tolerance
     termination = Termination.GRADIENT if success else report.termination
+    report = report.costing(objective.counts, report.seconds)
     return MinimizeResult(
         x=evaluation.point.reshape(shape).clone(),
         fun=evaluation.value,

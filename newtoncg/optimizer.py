@@ -190,7 +190,7 @@ class NewtonCG(Optimizer):
             outcome = run(objective, objective.start(), state, settings)
             objective.finish(outcome.evaluation.point)
             self._commit(outcome, objective, steps=int(entries[0]["step"]) + 1)
-        return _detached(objective.first_returned)
+        return objective.first_returned
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state, sharing no tensor with its source and keeping the dtypes of vectors.
@@ -259,7 +259,7 @@ class NewtonCG(Optimizer):
         self._report = StepReport(
             loss=math.nan, loss_after=math.nan, reason=reason, termination=Termination.NO_GRADIENT
         )
-        return _detached(returned)
+        return returned.detach() if isinstance(returned, Tensor) else returned
 
     @contextmanager
     def _unchanged_on_error(self, parameters: ParameterVector, objective: ClosureObjective) -> Iterator[None]:
@@ -304,8 +304,3 @@ def _require_closure(_optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[
             "optimizer.step(closure). Under fp16 gradient scaling the closure is dropped by the scaler: use bf16 or "
             "float32"
         )
-
-
-def _detached(returned: Any) -> Any:  # noqa: ANN401 (whatever the closure returned)
-    """What the closure returned, without the graph that would keep memory alive."""
-    return returned.detach() if isinstance(returned, Tensor) else returned

@@ -57,6 +57,7 @@ class Termination(Status):
     ITERATION_LIMIT = "the limit of iterations was reached"
     EVALUATION_LIMIT = "the limit of evaluations was reached"
     STALLED = "no rung of the direction ladder found a lower point"
+    ROUND_OFF = "neither the loss nor the gradient decreases any more: their round-off is reached"
     UNBOUNDED = "the loss fell below the stated lower bound: it seems to be unbounded"
     NONFINITE = "the loss or the gradient at the starting point is not finite"
     NO_GRADIENT = "no parameter has a gradient"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -116,7 +117,8 @@ class Conditions:
 
     def decreases(self, alpha: float, point: LinePoint) -> bool:
         """The Armijo condition: Nocedal & Wright (2006), eq. (3.4); the decrease must be real, not rounded to zero."""
-        return point.value <= self.value + self.c1 * alpha * self.slope and point.value < self.value
+        enough = point.value <= self.value + self.c1 * alpha * self.slope and point.value < self.value
+        return enough and point.value > -math.inf
 
     def is_flat(self, point: LinePoint) -> bool:
         """Whether the values are equal to round-off, so that they cannot decide."""

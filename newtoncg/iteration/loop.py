@@ -66,12 +66,13 @@ def run(
     Returns:
         The last accepted point, the state after it, and the report.
     """
-    started, total = time.perf_counter(), None
+    started, total, progress = time.perf_counter(), None, _Progress(objective.round_off)
     termination = _finite(evaluation)
     while termination is None:
         state = state.learned(evaluation.gradient())
         gradient_norm = host(norm(evaluation.gradient()))[0]
         termination = _converged(evaluation.gradient(), gradient_norm, settings)
+        termination = termination or progress.check(evaluation.value, gradient_norm)
         if termination is not None:
             break
         at = Iterate(
@@ -87,6 +88,28 @@ def run(
     report = replace(total, termination=termination, curvature=CURVATURE_NAMES[objective.source])
     report = report.costing(objective.counts, time.perf_counter() - started)
     return Outcome(evaluation=evaluation, state=state, report=report)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Watches for the end that round-off sets: several iterations that lower neither the loss nor the gradient.
+
+    The limits are our choice: a tenth off the gradient's norm, or a change of the loss beyond its round-off, once in so
+    many iterations, is progress.
+    """
+
+    round_off: float
+    patience: int = 10
+    value: float = math.inf
+    gradient_norm: float = math.inf
+    idle: int = 0
+
+    def check(self, value: float, gradient_norm: float) -> Termination | None:
+        """Take note of an iterate; says so once there has been no progress for too long."""
+        lower = value < self.value - 10.0 * self.round_off * abs(self.value) or math.isinf(self.value)
+        self.idle = 0 if lower or gradient_norm < 0.9 * self.gradient_norm else self.idle + 1
+        self.value, self.gradient_norm = min(self.value, value), min(self.gradient_norm, gradient_norm)
+        return Termination.ROUND_OFF if self.idle >= self.patience else None
 
 
 def _step(at: Iterate) -> Taken:

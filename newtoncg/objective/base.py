@@ -166,6 +166,7 @@ class Objective(ABC):
         if self.verified or operator.first is None or self.source is not CurvatureSource.EXACT:
             return True
         vector, product = operator.first
+        operator.release()
         verdict = compare_with_differences(
             self.gradient_at, operator.evaluation.point, operator.evaluation.gradient(), vector, product
         )
@@ -230,6 +231,10 @@ class CurvatureAt(LinearOperator):
                     self._objective.gradient_at, self.evaluation.point, gradient
                 )
             return self._differences.matvec(vector)
+
+    def release(self) -> None:
+        """Let go of the graph: no more exact products are needed."""
+        self._exact = None
 
     def _exact_product(self, vector: Tensor) -> Tensor:
         if self._exact is None:

@@ -58,7 +58,7 @@ class ClosureObjective(Objective):
     Attributes:
         parameters: The unknowns.
         regularization: What is added to the loss.
-        first_returned: What the closure returned at the start.
+        first_returned: What the closure returned at the start, detached: its graph would stay alive with it.
         has_no_gradient: Whether it left no gradient anywhere: there was no graph, and no ``.grad``.
     """
 
@@ -84,7 +84,7 @@ class ClosureObjective(Objective):
         x = self.parameters.read()
         with self._replay.first():
             run = self._runner.run(_WORK[self.source], first=True)
-        self.first_returned = run.returned
+        self.first_returned = run.returned.detach() if isinstance(run.returned, Tensor) else run.returned
         self.has_no_gradient = all(piece is None for piece in run.gradients or [])
         if run.fields is not None and not self.verified and run.fields.changed(CHANGE_OF_FIELDS):
             warnings.warn(
@@ -110,19 +110,26 @@ class ClosureObjective(Objective):
         self._follow(run)
         return self._flat_gradient(run, x)
 
-    def rerun(self, x: Tensor) -> Run:
-        """Run the closure at a point again, with the gradient and its graph where products come from it."""
-        self._move(x)
+    def with_gradients(self, evaluation: ClosureEvaluation, run: Run | None) -> Run:
+        """A run at an evaluated point with the gradients, and their graph where products come from it.
+
+        Args:
+            evaluation: The point.
+            run: The run that it was evaluated by, as long as its graph is valid; None afterwards.
+
+        Returns:
+            That run, differentiated, or a new one.
+        """
+        if run is not None:
+            done = self._runner.differentiate(run, _WORK[self.source])
+            self._follow(run)
+            if done:
+                return run
+        self._move(evaluation.point)
+        self._live = evaluation
         run = self._runner.run(_WORK[self.source])
         self._follow(run)
         return run
-
-    def differentiated(self, run: Run, x: Tensor) -> Run:
-        """The run with its gradients, or a new one that has them."""
-        done = self._runner.differentiate(run, _WORK[self.source])
-        if not done:
-            self._follow(run)
-        return run if run.gradients is not None else self.rerun(x)
 
     def finish(self, point: Tensor) -> None:
         """Leave the parameters at a point, and ``.grad``, generators and buffers as the first run left them."""
@@ -211,8 +218,6 @@ class ClosureEvaluation(Evaluation):
         self._run = None
 
     def _with_gradients(self) -> Run:
-        if self._run is None:
-            self._run = self._objective.rerun(self.point)
-        elif self._run.gradients is None:
-            self._run = self._objective.differentiated(self._run, self.point)
+        if self._run is None or self._run.gradients is None:
+            self._run = self._objective.with_gradients(self, self._run)
         return self._run

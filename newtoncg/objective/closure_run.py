@@ -133,11 +133,10 @@ class ClosureRunner:
             work: `GRADIENT` or `GRAPH`.
 
         Returns:
-            Whether autograd could do it; `run.failure` says why not.
+            Whether all gradients were computed, if only without a graph; `run.failure` says what failed.
         """
         run.work = work
-        done = all(self._differentiate(run, call, ()) for call in run.calls)
-        return done and run.work is work
+        return all(self._differentiate(run, call, (), fill=False) for call in run.calls)
 
     def restore_first(self) -> None:
         """Leave in ``.grad`` what the first run left there."""
@@ -228,8 +227,8 @@ class ClosureRunner:
         reached = leaves(call.losses) if call.inputs is None else iter(call.inputs)
         return tuple(leaf for leaf in reached if id(leaf) not in ours)
 
-    def _differentiate(self, run: Run, call: BackwardCall, others: Sequence[Tensor]) -> bool:
-        """Add the gradients of one call to a run and to ``.grad``: with their graph, or else without, or else not."""
+    def _differentiate(self, run: Run, call: BackwardCall, others: Sequence[Tensor], *, fill: bool = True) -> bool:
+        """Add the gradients of one call to a run, with their graph if that is possible, and to ``.grad``."""
         new = run.gradients is None
         try:
             with self._counts.timed("gradient", new=new):
@@ -239,10 +238,10 @@ class ClosureRunner:
         except RuntimeError as error:
             run.failure = reason_of(error)
             run.work = Work.GRADIENT if run.work is Work.GRAPH else Work.PLAIN
-            return run.work is Work.GRADIENT and self._differentiate(run, call, others)
+            return run.work is Work.GRADIENT and self._differentiate(run, call, others, fill=fill)
         count = len(self._tensors)
         run.gradients = [_sum(a, b) for a, b in zip(run.gradients or [None] * count, pieces[:count], strict=True)]
-        with torch.no_grad():
+        if fill:
             for tensor, piece in zip((*self._tensors, *others), pieces, strict=True):
                 _accumulate(tensor, piece)
         return True
@@ -268,6 +267,7 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return b if a is None else a if b is None else a + b
 
 
+@torch.no_grad()
 def _accumulate(tensor: Tensor, piece: Tensor | None) -> None:
     """Add a gradient to ``.grad`` as an ordinary backward does; the field never shares memory with the kept graph."""
     if piece is None:
