@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
     set_state_dict,
 )
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 import newtoncg
 from tests.optimizer.training import CONFIGURATIONS, copies, differences, leaves_of, network, same_bits, train
@@ -102,6 +105,21 @@ def test_the_flat_form_holds_tensors_and_numbers_alone() -> None:
     entries = {key: value for key, value in flat.items() if key.startswith("state.")}
     assert entries
     assert all(isinstance(value, torch.Tensor | int | float) for value in entries.values())
+
+
+@pytest.mark.filterwarnings("ignore:.*single process:UserWarning")
+def test_a_checkpoint_on_disk_is_loaded_in_place(tmp_path: Path) -> None:
+    model, fresh = network(), network(seed=1)
+    optimizer, successor = (newtoncg.NewtonCG(m.parameters()) for m in (model, fresh))
+    train(model, optimizer, 3)
+    weights, state = get_state_dict(model, optimizer)
+    save({"model": weights, "optimizer": state}, checkpoint_id=tmp_path)
+    weights, state = get_state_dict(fresh, successor)
+    loaded: dict[str, Any] = {"model": weights, "optimizer": state}
+    load(loaded, checkpoint_id=tmp_path)
+    set_state_dict(fresh, successor, model_state_dict=loaded["model"], optim_state_dict=loaded["optimizer"])
+    assert train(model, optimizer, 3) == train(fresh, successor, 3)
+    assert same_bits(model.parameters(), fresh.parameters())
 
 
 def test_setting_shares_no_tensor_with_the_source() -> None:

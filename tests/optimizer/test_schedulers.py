@@ -108,12 +108,14 @@ def test_the_learning_rate_of_a_schedule_is_the_one_that_the_step_uses(name: str
     scheduled, by_hand = network(), network()
     optimizer, reference = (newtoncg.NewtonCG(m.parameters(), lr=0.5) for m in (scheduled, by_hand))
     scheduler = SCHEDULERS[name](optimizer)
+    losses: list[float] = []
     for _ in range(6):
         reference.param_groups[0]["lr"] = float(optimizer.param_groups[0]["lr"])
-        losses = train(scheduled, optimizer, 1)
-        assert losses == train(by_hand, reference, 1)
-        advance(scheduler, losses[0])
+        losses += train(scheduled, optimizer, 1)
+        assert losses[-1:] == train(by_hand, reference, 1)
+        advance(scheduler, losses[-1])
     assert same_bits(scheduled.parameters(), by_hand.parameters())
+    assert losses[-1] < losses[0]
 
 
 @EVERY
@@ -132,7 +134,9 @@ def test_scheduler_and_optimizer_restored_from_a_file_continue_bit_identically(n
     successors = fresh()
     for part, state in zip(successors, torch.load(file, weights_only=name != "LambdaLR"), strict=True):
         part.load_state_dict(state)
-    assert run(*successors, 4) == run(model, optimizer, scheduler, 4)
+    losses = run(*successors, 4)
+    assert losses == run(model, optimizer, scheduler, 4)
+    assert losses[-1] < losses[0]
     assert same_bits(model.parameters(), successors[0].parameters())
 
 

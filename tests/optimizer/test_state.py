@@ -89,18 +89,6 @@ def test_a_run_without_graph_continues_from_a_file_as_well(options: dict[str, An
         assert same_bits([x], [y])
 
 
-def test_the_state_matters_for_the_continuation() -> None:
-    model = network()
-    optimizer = newtoncg.NewtonCG(model.parameters())
-    train(model, optimizer, 3)
-    fresh, successor = network(), None
-    fresh.load_state_dict(model.state_dict())
-    successor = newtoncg.NewtonCG(fresh.parameters())
-    train(model, optimizer, 3)
-    train(fresh, successor, 3)
-    assert differences(optimizer.state_dict()["state"], successor.state_dict()["state"]) != []
-
-
 @OPTIONS
 @pytest.mark.parametrize("stepped", [False, True])
 def test_the_state_dict_holds_plain_numbers_tensors_and_strings_only(options: dict[str, Any], stepped: bool) -> None:

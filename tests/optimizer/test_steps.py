@@ -91,6 +91,7 @@ def test_the_loss_of_a_network_never_rises_even_long_after_convergence(options: 
     model = network(torch.float32)
     losses = train(model, newtoncg.NewtonCG(model.parameters(), **(options | {"weight_decay": 0.0})), 50)
     assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0]
 
 
 def test_a_closure_may_be_a_partial_function_and_is_called_without_arguments() -> None:

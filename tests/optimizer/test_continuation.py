@@ -1,0 +1,129 @@
+"""Runs whose next step depends on what was learned before: a restored state must carry all of it, to the last bit."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import newtoncg
+from newtoncg.status import Rung
+from tests.optimizer.training import CONFIGURATIONS, differences, same_bits
+
+Function = Callable[[Tensor], Tensor]
+Restore = Callable[[newtoncg.NewtonCG, Tensor, dict[str, Any]], newtoncg.NewtonCG]
+UNKNOWNS = 8
+
+
+def logistic(x: Tensor) -> Tensor:
+    """A badly scaled logistic regression, on which Newton's method soon asks for accurate solves."""
+    generator = torch.Generator().manual_seed(3)
+    scales = torch.logspace(-1, 1, UNKNOWNS, dtype=torch.float64)
+    features = torch.randn(30, UNKNOWNS, generator=generator, dtype=torch.float64) * scales
+    labels = (torch.rand(30, generator=generator, dtype=torch.float64) < 0.5).to(x.dtype)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(features.to(x.dtype) @ x, labels)
+    return loss + 0.005 * (x**2).sum()
+
+
+def huber(x: Tensor) -> Tensor:
+    """Sums of Huber losses: without curvature far from the minimizer, where Newton's direction fails."""
+    scaled = x * torch.arange(1, UNKNOWNS + 1, dtype=x.dtype)
+    return torch.nn.functional.huber_loss(scaled, torch.full_like(x, 3.0), reduction="sum", delta=0.1)
+
+
+def start(dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.zeros(UNKNOWNS, dtype=dtype).requires_grad_()
+
+
+def run(x: Tensor, optimizer: newtoncg.NewtonCG, function: Function, steps: int) -> list[float]:
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = function(x)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    return [float(optimizer.step(closure)) for _ in range(steps)]
+
+
+def from_a_file(optimizer: newtoncg.NewtonCG, x: Tensor, options: dict[str, Any]) -> newtoncg.NewtonCG:
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    successor = newtoncg.NewtonCG([x], **options)
+    successor.load_state_dict(torch.load(file, weights_only=True))
+    return successor
+
+
+def from_a_pickle(optimizer: newtoncg.NewtonCG, x: Tensor, options: dict[str, Any]) -> newtoncg.NewtonCG:
+    successor = newtoncg.NewtonCG([x], **options)
+    successor.load_state_dict(pickle.loads(pickle.dumps(optimizer)).state_dict())
+    return successor
+
+
+OPTIONS = pytest.mark.parametrize("options", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
+FUNCTIONS = pytest.mark.parametrize("function", [logistic, huber], ids=["logistic", "huber"])
+RESTORED = pytest.mark.parametrize("restored", [from_a_file, from_a_pickle])
+
+
+@OPTIONS
+@FUNCTIONS
+@RESTORED
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("steps", [2, 6])
+def test_the_continued_run_is_the_uninterrupted_one(
+    function: Function, restored: Restore, options: dict[str, Any], dtype: torch.dtype, steps: int
+) -> None:
+    x = start(dtype)
+    optimizer = newtoncg.NewtonCG([x], **options)
+    run(x, optimizer, function, steps)
+    y = x.detach().clone().requires_grad_()
+    successor = restored(optimizer, y, options)
+    assert run(x, optimizer, function, 8) == run(y, successor, function, 8)
+    assert same_bits([x], [y])
+    assert differences(optimizer.state_dict(), successor.state_dict()) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "steps"),
+    [
+        (logistic, {}, 2),
+        (logistic, {"curvature": "finite-difference"}, 2),
+        (logistic, {"globalization": "trust-region"}, 5),
+        (logistic, {"weight_decay": 0.01}, 2),
+        (logistic, {"max_iter": 2}, 1),
+        (huber, {"globalization": "trust-region"}, 3),
+    ],
+)
+def test_without_the_state_the_run_would_go_on_differently(
+    function: Function, options: dict[str, Any], steps: int
+) -> None:
+    x = start()
+    optimizer = newtoncg.NewtonCG([x], **options)
+    run(x, optimizer, function, steps)
+    y = x.detach().clone().requires_grad_()
+    forgetful = newtoncg.NewtonCG([y], **options)
+    assert run(x, optimizer, function, 4) != run(y, forgetful, function, 4)
+
+
+@RESTORED
+def test_the_memory_of_lbfgs_is_restored_where_newton_fails(restored: Restore) -> None:
+    x = start()
+    optimizer = newtoncg.NewtonCG([x])
+    for _ in range(60):
+        y = x.detach().clone().requires_grad_()
+        successor = restored(optimizer, y, {})
+        z = x.detach().clone().requires_grad_()
+        forgetful = newtoncg.NewtonCG([z])
+        assert run(x, optimizer, huber, 1) == run(y, successor, huber, 1)
+        assert same_bits([x], [y])
+        assert optimizer.report is not None
+        if optimizer.report.rung is Rung.LBFGS:
+            run(z, forgetful, huber, 1)
+            assert not same_bits([x], [z])
+            return
+    pytest.fail("no step needed L-BFGS")
