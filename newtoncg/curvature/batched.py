@@ -11,14 +11,31 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 CPU_LIMIT = 8192
-"""Up to this many unknowns one batched backward beats one backward per vector on a CPU. Our choice, from the ratios
-measured for 16 vectors on one core: Rosenbrock with 1000 variables 5.9; tanh networks with 0.7, 5.8 and 73 thousand
-weights 4.3, 1.5 and 0.7; a small CNN 1.7."""
+"""Up to this many unknowns one batched backward beats one backward per vector on a CPU. Our choice, from the speed-ups
+measured for 16 vectors on one core: Rosenbrock with 1000 variables 6 to 11; ``sin(Ax)²`` with 1000 variables 8; tanh
+networks with 0.7, 5.8 and 72 thousand weights 4 to 10, 1.5 to 2 and 0.4 to 0.7; a small CNN 1.7; a small PINN 2.6."""
 
 
 def batching_pays(size: int, device: torch.device) -> bool:
     """Whether one batched backward is expected to beat a loop: small problems on a CPU, all on other devices."""
     return device.type != "cpu" or size <= CPU_LIMIT
+
+
+def has_matrix_vector_products(outputs: Sequence[Tensor]) -> bool:
+    """Whether a graph holds products of a matrix with a vector, whose batches PyTorch computes slowly on a CPU."""
+    stack = [output.grad_fn for output in outputs if output.device.type == "cpu"]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        if node is None:
+            continue
+        if node.name() in {"MvBackward0", "AddmvBackward0"}:
+            return True
+        for following, _ in node.next_functions:
+            if following not in seen:
+                seen.add(following)
+                stack.append(following)
+    return False
 
 
 @final
@@ -50,6 +67,7 @@ def batched_vjp(
     inputs: Sequence[Tensor],
     blocks: Sequence[Tensor],
     *,
+    shared: bool = False,
     units: Units | None = None,
     create_graph: bool = False,
 ) -> tuple[Tensor | None, ...]:
@@ -59,6 +77,9 @@ def batched_vjp(
         outputs: Tensors with a graph, which is kept.
         inputs: What they are differentiated by.
         blocks: One per output, of shape ``(k, *output.shape)``.
+        shared: Whether to look for products of many vectors with one matrix, and make each one matrix product; worth
+        its
+            overhead where :func:`has_matrix_vector_products`.
         units: The rows of the identity that the vectors are views of, if they are: products are then selections.
         create_graph: Whether the products can be differentiated again.
 
@@ -68,7 +89,7 @@ def batched_vjp(
     Raises:
         RuntimeError: An operation in the graph has no batching rule.
     """
-    with nullcontext() if create_graph else _SharedFactors(units):
+    with _SharedFactors(units) if shared and not create_graph else nullcontext():
         return torch.autograd.grad(
             outputs,
             inputs,

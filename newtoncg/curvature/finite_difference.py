@@ -9,12 +9,16 @@ import torch
 from torch import Tensor
 
 from newtoncg._typing import TensorFunction
-from newtoncg.errors import require_number
+from newtoncg.errors import ClosureError, require_number
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.vectors import host, norm
 
 COARSEST_NOISE = 1e-4
 """Gradients with fewer than four digits give products with two digits at best, and mostly none: refused."""
+
+
+LENGTHENING, LONGEST, AGREEMENT = 8.0, 4, 0.3
+"""Calibration (our choice): steps 8, 64, ... times as long are tried, at most four, until two agree to 30 %."""
 
 
 @final
@@ -41,12 +45,16 @@ class FiniteDifferenceOperator(LinearOperator):
         noise: The relative round-off of the gradients; by default that of their dtype.
         typical: The length of a change that the function notices, > 0; where all entries of x are far from 1 in size,
             their typical size.
+        calibrated: Whether the first product tries longer steps until two in a row agree: one product more where the
+            noise is what it should be, and the way to products with one digit where the loss works in half precision
+            behind the back of its float32 unknowns, as under autocast.
 
     Raises:
         ValueError: `noise` is so large that differences of gradients would mean nothing.
+        ClosureError: At the first product of a calibrated operator, no two step lengths agree.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (the settings are independent and have defaults)
         self,
         gradient_at: TensorFunction,
         point: Tensor,
@@ -55,6 +63,7 @@ class FiniteDifferenceOperator(LinearOperator):
         central: bool = False,
         noise: float | None = None,
         typical: float = 1.0,
+        calibrated: bool = False,
     ) -> None:
         super().__init__(point.numel(), point.dtype, point.device)
         require_number("typical", typical, minimum=0.0, strict=True)
@@ -62,17 +71,39 @@ class FiniteDifferenceOperator(LinearOperator):
         require_precision(noise)
         self._gradient_at, self._point, self._gradient, self._central = gradient_at, point, gradient, central
         self._fraction = math.pow(noise, 1.0 / 3.0 if central else 0.5)
-        self._typical = typical
+        self._typical, self._is_calibrated = typical, not calibrated
 
     def _product(self, vector: Tensor) -> Tensor:
         h = self.step_length(vector)
         if not h > 0.0:
             return vector.clone()
+        return self._difference(vector, h) if self._is_calibrated else self._calibrate(vector, h)
+
+    def _difference(self, vector: Tensor, h: float) -> Tensor:
         ahead = self._gradient_at(torch.add(self._point, vector, alpha=h))
         if self._central:
             behind = self._gradient_at(torch.add(self._point, vector, alpha=-h))
             return (ahead - behind).div_(2.0 * h)
         return (ahead - self._gradient).div_(h)
+
+    def _calibrate(self, vector: Tensor, h: float) -> Tensor:
+        """Lengthen the step until two differences agree; exact zeros may be a plateau of rounding, no proof."""
+        shorter = self._difference(vector, h)
+        for power in range(1, LONGEST + 1):
+            longer = self._difference(vector, h * LENGTHENING**power)
+            distance, size, other = host(norm(longer - shorter), norm(longer), norm(shorter))
+            if size == other == 0.0 and power < LONGEST:
+                continue
+            if distance <= AGREEMENT * max(size, other):
+                self._is_calibrated = True
+                self._fraction *= LENGTHENING**power if power > 1 else 1.0
+                return longer if power > 1 else shorter
+            shorter = longer
+        raise ClosureError(
+            "differences of gradients contradict each other at every step length: the gradients carry too few digits "
+            "or change from call to call; compute the loss in float32 or float64, under torch.autocast(device, "
+            "enabled=False), and draw no new data or noise inside the closure"
+        )
 
     def step_length(self, vector: Tensor) -> float:
         """The multiple h of a vector at which the gradient is evaluated; 0 for a zero vector, which needs none."""

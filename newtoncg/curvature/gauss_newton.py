@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TypeAlias, cast, final
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
-from newtoncg.curvature.batched import batched_vjp, batching_pays
+from newtoncg.curvature.batched import batched_vjp, batching_pays, has_matrix_vector_products
 from newtoncg.errors import ClosureError
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.vectors import ParameterVector
@@ -54,6 +55,7 @@ class GaussNewtonOperator(LinearOperator):
         self._tensors = tensors
         self._outputs = list({id(z): z for z in outputs}.values())
         self._batched = batching_pays(tensors.size, tensors.device) if batched is None else batched
+        self._shared: bool | None = None
         self._edges = {_edge(z) for z in self._outputs}
         used = _used_directly(loss, self._outputs, self._edges)
         self._direct = [i for i, tensor in enumerate(tensors.tensors) if id(tensor) in used]
@@ -71,7 +73,10 @@ class GaussNewtonOperator(LinearOperator):
     def _products(self, block: Tensor) -> Tensor:
         if self._batched and block.shape[1] > 1:
             try:
-                products = self._apply(self._tensors.split_rows(block.t()), batched_vjp)
+                if self._shared is None:
+                    self._shared = has_matrix_vector_products([*self._pullback, *self._slopes])
+                batched = partial(batched_vjp, shared=self._shared)
+                products = self._apply(self._tensors.split_rows(block.t()), batched)
                 return self._tensors.flatten_rows(products, block.shape[1]).t()
             except RuntimeError as error:
                 self._batched = False

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from newtoncg.curvature.batched import batched_vjp, batching_pays
+from newtoncg.curvature.batched import batched_vjp, batching_pays, has_matrix_vector_products
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.vectors import ParameterVector
 
@@ -42,6 +42,7 @@ class HessianOperator(LinearOperator):
         self._differentiable = [i for i, g in enumerate(gradients) if g is not None and g.requires_grad]
         self._gradients = [g for g in gradients if g is not None and g.requires_grad]
         self._batched = batching_pays(tensors.size, tensors.device) if batched is None else batched
+        self._shared: bool | None = None
 
     def _product(self, vector: Tensor) -> Tensor:
         if not self._differentiable:
@@ -69,5 +70,8 @@ class HessianOperator(LinearOperator):
 
     def _batched_products(self, block: Tensor) -> Tensor:
         pieces = self._tensors.split_rows(block.t())
-        products = batched_vjp(self._gradients, self._tensors.tensors, [pieces[i] for i in self._differentiable])
+        if self._shared is None:
+            self._shared = has_matrix_vector_products(self._gradients)
+        vectors = [pieces[i] for i in self._differentiable]
+        products = batched_vjp(self._gradients, self._tensors.tensors, vectors, shared=self._shared)
         return self._tensors.flatten_rows(products, block.shape[1]).t()

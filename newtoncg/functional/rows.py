@@ -67,7 +67,7 @@ def _products(
     block = units.rows.view(-1, *gradient.shape)
     if block.shape[0] > 1:
         try:
-            return batched_vjp([gradient], columns, [block], units=units, create_graph=create_graph)
+            return batched_vjp([gradient], columns, [block], shared=True, units=units, create_graph=create_graph)
         except RuntimeError as error:
             logger.debug("rows one after the other, since batching failed: %s", error)
     with explained():

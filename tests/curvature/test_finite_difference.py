@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from newtoncg.curvature import FiniteDifferenceOperator
 from newtoncg.curvature.finite_difference import require_precision
+from newtoncg.errors import ClosureError
+from newtoncg.vectors import ParameterVector
 from tests.curvature.compare import compare_with_matrix, dense_hessian
 
 Function = Callable[[Tensor], Tensor]
@@ -146,3 +148,68 @@ def test_a_known_noise_lengthens_the_step() -> None:
     require_precision(1e-5)
     assert error(1e-5) < 0.02
     assert error(None) > 0.5
+
+
+def autocast_network() -> tuple[Callable[[Tensor, bool], Tensor], Tensor]:
+    """A loss whose matrix products run in bfloat16, and a point."""
+    model = nn.Sequential(nn.Linear(20, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 5))
+    inputs, targets = torch.randn(256, 20), torch.arange(256) % 5
+    names = [name for name, _ in model.named_parameters()]
+    vector = ParameterVector(list(model.parameters()))
+
+    def loss(x: Tensor, half: bool) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            pieces, start = {}, 0
+            for name, tensor in zip(names, vector.tensors, strict=True):
+                pieces[name] = x[start : start + tensor.numel()].view(tensor.shape)
+                start += tensor.numel()
+            return nn.functional.cross_entropy(torch.func.functional_call(model, pieces, (inputs,)), targets)
+
+    return loss, vector.read()
+
+
+@pytest.mark.parametrize("central", [False, True], ids=["forward", "central"])
+def test_calibration_saves_a_digit_under_autocast(central: bool) -> None:
+    loss, x = autocast_network()
+    gradient = gradient_of(lambda t: loss(t, True))
+    vector = torch.randn_like(x)
+    leaf = x.clone().requires_grad_()
+    (exact_gradient,) = torch.autograd.grad(loss(leaf, False), leaf, create_graph=True)
+    (exact,) = torch.autograd.grad(exact_gradient, leaf, vector)
+
+    def error(calibrated: bool) -> float:
+        operator = FiniteDifferenceOperator(gradient, x, gradient(x), central=central, calibrated=calibrated)
+        operator.matvec(vector)
+        return float((operator @ vector - exact).norm() / exact.norm())
+
+    assert error(calibrated=False) > 0.3
+    assert error(calibrated=True) < 0.25
+
+
+def test_calibration_costs_one_product_where_all_is_well() -> None:
+    calls: list[Tensor] = []
+
+    def gradient(x: Tensor) -> Tensor:
+        calls.append(x)
+        return gradient_of(waves)(x)
+
+    x, vector = torch.randn(20, dtype=torch.float64), torch.randn(20, dtype=torch.float64)
+    plain = operator_of(waves, x, central=False)
+    operator = FiniteDifferenceOperator(gradient, x, gradient_of(waves)(x), calibrated=True)
+    assert torch.equal(operator @ vector, plain @ vector)
+    assert len(calls) == 2
+    assert torch.equal(operator @ x, plain @ x)
+    assert len(calls) == 3
+
+
+def test_a_linear_function_is_calibrated_to_zero() -> None:
+    x = torch.ones(3)
+    operator = FiniteDifferenceOperator(torch.ones_like, x, torch.ones(3), calibrated=True)
+    assert torch.equal(operator @ x, torch.zeros(3))
+
+
+def test_gradients_that_are_noise_are_refused() -> None:
+    x = torch.ones(30)
+    operator = FiniteDifferenceOperator(torch.randn_like, x, torch.randn(30), calibrated=True)
+    with pytest.raises(ClosureError, match="too few digits"):
+        operator.matvec(x)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from newtoncg.curvature import HessianOperator
-from newtoncg.curvature.batched import CPU_LIMIT, Units, batched_vjp, batching_pays
+from newtoncg.curvature.batched import CPU_LIMIT, Units, batched_vjp, batching_pays, has_matrix_vector_products
 from newtoncg.vectors import ParameterVector
 from tests.curvature import cases
 from tests.curvature.cases import Case
@@ -77,6 +77,12 @@ def test_operations_without_batching_rule_take_the_loop() -> None:
     )
 
 
+def test_matrix_vector_products_are_found_in_a_graph() -> None:
+    a, x = torch.randn(3, 3), torch.randn(3, requires_grad=True)
+    assert has_matrix_vector_products([torch.sin(a @ x).sum()])
+    assert not has_matrix_vector_products([torch.sin(x[None] @ a).sum(), torch.ones(())])
+
+
 def test_batching_is_chosen_by_size_on_a_cpu_and_always_elsewhere() -> None:
     assert batching_pays(CPU_LIMIT, torch.device("cpu"))
     assert not batching_pays(CPU_LIMIT + 1, torch.device("cpu"))
@@ -99,7 +105,7 @@ def test_shared_factors_and_unit_rows_change_no_product(layout: str, known: bool
     expected = dense_hessian(torch.sin(function(x)).square().sum(), [x])
     for first, count in ((0, 2), (2, 3), (5, 1)):
         units = Units(first, count, x)
-        (received,) = batched_vjp([gradient], [x], [units.rows], units=units if known else None)
+        (received,) = batched_vjp([gradient], [x], [units.rows], shared=True, units=units if known else None)
         assert received is not None
         torch.testing.assert_close(received, expected[first : first + count])
         assert torch.equal(units.rows, torch.eye(6, dtype=torch.float64)[first : first + count])
