@@ -116,7 +116,7 @@ def minimize(
     x0: Tensor,
     args: tuple[Any, ...] = (),
     *,
-    method: str = "newton-cg",
+    method: str = "trust-ncg",
     tol: float | None = None,
     callback: Callable[[MinimizeResult], object] | None = None,
     **options: Any,  # noqa: ANN401 (checked one by one in Options)
@@ -127,7 +127,7 @@ def minimize(
         fun: Maps a tensor of the shape of x0 (and `args`) to a real scalar tensor, with torch operations.
         x0: The starting point: a float32 or float64 tensor of any shape, left unchanged.
         args: Further arguments of `fun`.
-        method: ``"newton-cg"`` (line search), ``"trust-ncg"`` (trust region) or ``"l-bfgs"`` (no products).
+        method: ``"trust-ncg"`` (trust region), ``"newton-cg"`` (line search) or ``"l-bfgs"`` (no products).
         tol: Success once no entry of the gradient exceeds ``tol``, ``>= 0``; by default
             ``eps^(2/3) max(1, |g0|)``, the largest entry of the first gradient for ``|g0|``.
         callback: Called after each iteration with the result so far; stops the run by returning true or by raising

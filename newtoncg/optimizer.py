@@ -35,7 +35,7 @@ class NewtonCG(Optimizer):
 
     A drop-in for :class:`torch.optim.LBFGS`: an ordinary closure is kept as it is, ``loss.backward()`` included. One
     step is one Newton iteration by default; with k CG iterations it costs a forward, a backward, k products (one to two
-    gradients each) and the forwards of the line search. It falls back to L-BFGS and to steepest descent where Newton's
+    gradients each) and a forward a trial point. It falls back to L-BFGS and to steepest descent where Newton's
     direction fails, and never leaves the parameters at a point that is not finite or not lower. :attr:`report` says
     what the last step did.
 
@@ -54,8 +54,8 @@ class NewtonCG(Optimizer):
         weight_decay: The factor of an L2 term ``weight_decay |x|² / 2`` in loss, gradient and curvature, ``>= 0``.
         maximize: Whether to maximize the loss.
         curvature: ``"hessian"``: exact products by double backward; ``"finite-difference"``: differences of gradients.
-        globalization: ``"line-search"`` (Armijo), ``"strong-wolfe"``, ``"trust-region"``, or a :class:`LineSearch` or
-            :class:`TrustRegion` with settings.
+        globalization: ``"trust-region"``, ``"line-search"`` (Armijo), ``"strong-wolfe"``, or a :class:`TrustRegion` or
+            :class:`LineSearch` with settings.
         forcing: How accurately Newton systems are solved: ``"eisenstat-walker"``, ``"eisenstat-walker-1"``,
             ``"superlinear"``, a relative residual in (0, 1), or a config object.
         check: ``"first-step"`` compares the first exact product with differences of gradients (two more evaluations,
@@ -97,7 +97,7 @@ class NewtonCG(Optimizer):
         weight_decay: float = 0.0,
         maximize: bool = False,
         curvature: str = "hessian",
-        globalization: GlobalizationChoice = "line-search",
+        globalization: GlobalizationChoice = "trust-region",
         forcing: ForcingChoice = "eisenstat-walker",
         check: str = "first-step",
         **unknown: Any,  # noqa: ANN401 (refused by name)

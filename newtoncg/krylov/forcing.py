@@ -58,7 +58,7 @@ class EisenstatWalker:
     gamma: float = 0.9
     alpha: float = (1.0 + math.sqrt(5.0)) / 2.0
     initial: float = 0.5
-    largest: float = 0.9
+    largest: float = 0.5
     smallest: float = 1e-10
 
     def __post_init__(self) -> None:

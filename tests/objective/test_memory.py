@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.objective.closures import Closure, Job
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
-    "line-search": {},
+    "line-search": {"globalization": "line-search"},
     "trust-region": {"globalization": "trust-region"},
     "strong-wolfe": {"globalization": "strong-wolfe"},
     "differences": {"curvature": "finite-difference"},

@@ -16,7 +16,7 @@ from tests.objective.closures import Job, backward
 from tests.optimizer.training import differences, same_bits
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
-    "line-search": {},
+    "line-search": {"globalization": "line-search"},
     "strong-wolfe": {"globalization": "strong-wolfe"},
     "trust-region": {"globalization": "trust-region"},
     "differences": {"curvature": "finite-difference"},
