@@ -17,7 +17,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def norm(a: Tensor) -> Tensor:
-    """The Euclidean norm of a flat vector, on its device; scaled against overflow."""
+    """The Euclidean norm of a flat vector, on its device; infinite where the sum of squares overflows the dtype."""
     length: Tensor = torch.linalg.vector_norm(a)
     return length
 
@@ -177,4 +177,6 @@ class ParameterVector:
 
 
 def _shares_memory(a: Tensor, b: Tensor) -> bool:
-    return a.numel() > 0 and not b._is_zerotensor() and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+    if not a.numel() or b.layout is not torch.strided or b._is_zerotensor():
+        return False
+    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()

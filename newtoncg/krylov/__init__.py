@@ -2,9 +2,12 @@
 
 from newtoncg.krylov.cg import CGPath, CGResult, cg
 from newtoncg.krylov.forcing import EisenstatWalker, FixedForcing, Forcing, SuperlinearForcing, forcing_from
+from newtoncg.krylov.progress import CGObserver, CGProgress
 
 __all__ = [
+    "CGObserver",
     "CGPath",
+    "CGProgress",
     "CGResult",
     "EisenstatWalker",
     "FixedForcing",

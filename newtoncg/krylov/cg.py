@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from newtoncg.krylov.progress import CGObserver, CGProgress
 from newtoncg.krylov.ritz import extreme_ritz_values
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.status import CGStatus
@@ -123,7 +124,7 @@ def distance_to_boundary(zz: float, zd: float, dd: float, radius: float) -> floa
     return gap / (zd + root) if zd > 0.0 else (root - zd) / dd
 
 
-def cg(  # noqa: PLR0913 (one solver, its system and its five limits)
+def cg(  # noqa: PLR0913 (one solver, its system, its five limits and an observer)
     A: LinearOperator,
     b: Tensor,
     *,
@@ -132,13 +133,15 @@ def cg(  # noqa: PLR0913 (one solver, its system and its five limits)
     radius: float = math.inf,
     preconditioner: LinearOperator | None = None,
     path_limit: int = 0,
+    observer: CGObserver | None = None,
 ) -> CGResult:
     """Conjugate gradients for ``A z = b``: Nocedal & Wright (2006), Algorithms 5.3 and 7.2 (Steihaug) in one loop.
 
     The loop ends when the residual is small, at a direction of nonpositive curvature, on the boundary of a ball, at a
     value that is not finite, or at the limit. One product, one application of the preconditioner and one transfer to
     the host an iteration; 4 n-vectors besides them. Differs from the textbook in one point: the curvature test is
-    relative, ``d'Ad <= eps |d| |Ad|``, so that it does not depend on the scale of the problem.
+    relative, ``d'Ad <= 2 eps |A| |d|²``, so that it does not depend on the scale of the problem and round-off along a
+    null space is not taken for curvature; ``|A|`` is the largest ``|Ad| / |d|`` so far.
 
     Args:
         A: The operator; only its products are used, and it may be indefinite.
@@ -148,6 +151,7 @@ def cg(  # noqa: PLR0913 (one solver, its system and its five limits)
         radius: Stop on the boundary of the ball of this radius, ``> 0``; in the norm of the preconditioner's inverse.
         preconditioner: An approximation to the inverse of A, positive definite.
         path_limit: Keep the first so many segments of the path, to solve again for a smaller radius.
+        observer: Called after each iteration that ends inside the ball, at no cost where there is none.
 
     Returns:
         The last iterate and what is known about it.
@@ -157,7 +161,8 @@ def cg(  # noqa: PLR0913 (one solver, its system and its five limits)
     d, r_next = y.clone(), torch.empty_like(b)
     ry_device = dot(r, y)
     (ry,) = host(ry_device)
-    solve = _Solve(ry=ry, radius=radius, tolerance=tolerance, path=CGPath(path_limit) if path_limit else None)
+    path = CGPath(path_limit) if path_limit else None
+    solve = _Solve(ry=ry, radius=radius, tolerance=tolerance, round_off=torch.finfo(b.dtype).eps, path=path)
     status = solve.status_at_start()
     while status is None:
         Ad = A.matvec(d)
@@ -166,7 +171,7 @@ def cg(  # noqa: PLR0913 (one solver, its system and its five limits)
         y = r_next if preconditioner is None else preconditioner.matvec(r_next)
         ry_device = dot(r_next, y)
         dAd, ry, dd, AdAd = host(dAd_device, ry_device, dot(d, d), dot(Ad, Ad))  # the one transfer of this iteration
-        status = solve.judge(dAd, noise=torch.finfo(b.dtype).eps * math.sqrt(dd * AdAd))
+        status = solve.judge(dAd, dd, AdAd)
         if status is CGStatus.NEGATIVE_CURVATURE and math.isinf(radius):
             break
         if solve.length and solve.path is not None:
@@ -177,6 +182,8 @@ def cg(  # noqa: PLR0913 (one solver, its system and its five limits)
             d.mul_(beta).add_(y)
             r, r_next = r_next, r
             status = solve.status_after(max_iterations)
+            if observer is not None:
+                observer(solve.progress(max_iterations))
     return solve.result(z, d, status)
 
 
@@ -187,7 +194,9 @@ class _Solve:
     ry: float
     radius: float
     tolerance: float
-    path: CGPath | None
+    round_off: float
+    norm_estimate: float = 0.0
+    path: CGPath | None = None
     zz: float = 0.0
     zd: float = 0.0
     dd: float = 0.0
@@ -205,9 +214,11 @@ class _Solve:
             return CGStatus.NONFINITE
         return None if self.ry > 0.0 else CGStatus.ZERO_GRADIENT
 
-    def judge(self, dAd: float, *, noise: float) -> CGStatus | None:
+    def judge(self, dAd: float, dd: float, AdAd: float) -> CGStatus | None:
         """Choose the length of this iteration's step; a status where it is the last."""
         self.length = 0.0
+        self.norm_estimate = max(self.norm_estimate, math.sqrt(AdAd / dd) if dd > 0.0 else 0.0)
+        noise = 2.0 * self.round_off * self.norm_estimate * dd
         if not math.isfinite(dAd):
             return CGStatus.NONFINITE
         self.steps.append(self.ry / dAd if dAd else math.inf)
@@ -217,7 +228,9 @@ class _Solve:
             self.curvature_step = abs(self.steps[-1])
             if math.isinf(self.radius):
                 return CGStatus.NEGATIVE_CURVATURE
-        leaves_ball = curved_down or self.zz + alpha * (2.0 * self.zd + alpha * self.dd) >= self.radius**2
+        leaves_ball = math.isfinite(self.radius) and (
+            curved_down or self.zz + alpha * (2.0 * self.zd + alpha * self.dd) >= self.radius**2
+        )
         self.length = distance_to_boundary(self.zz, self.zd, self.dd, self.radius) if leaves_ball else alpha
         self.reduction += self.length * (self.ry - 0.5 * self.length * dAd)
         self.slope += self.length * self.ry  # b'd = r'd by conjugacy
@@ -242,13 +255,25 @@ class _Solve:
             return CGStatus.CONVERGED
         return CGStatus.ITERATION_LIMIT if len(self.steps) >= max_iterations else None
 
+    @property
+    def relative_residual(self) -> float:
+        return math.sqrt(max(0.0, self.ry / self.initial)) if self.initial > 0.0 else 0.0
+
+    def progress(self, max_iterations: int) -> CGProgress:
+        return CGProgress(
+            iteration=len(self.steps),
+            max_iterations=max_iterations,
+            relative_residual=self.relative_residual,
+            tolerance=self.tolerance,
+        )
+
     def result(self, z: Tensor, d: Tensor, status: CGStatus) -> CGResult:
         smallest, largest = extreme_ritz_values(self.steps, self.ratios)
         return CGResult(
             solution=z,
             status=status,
             iterations=len(self.steps) + (status is CGStatus.NONFINITE),
-            relative_residual=math.sqrt(max(0.0, self.ry / self.initial)) if self.initial > 0.0 else 0.0,
+            relative_residual=self.relative_residual,
             predicted_reduction=self.reduction,
             slope=self.slope,
             curvature_direction=d if status is CGStatus.NEGATIVE_CURVATURE else None,

@@ -91,11 +91,11 @@ def test_the_continued_run_is_the_uninterrupted_one(
 @pytest.mark.parametrize(
     ("function", "options", "steps"),
     [
-        (logistic, {}, 2),
-        (logistic, {"curvature": "finite-difference"}, 2),
+        (logistic, {"globalization": "line-search"}, 2),
+        (logistic, {"globalization": "line-search", "curvature": "finite-difference"}, 2),
         (logistic, {"globalization": "trust-region"}, 5),
-        (logistic, {"weight_decay": 0.01}, 2),
-        (logistic, {"max_iter": 2}, 1),
+        (logistic, {"globalization": "line-search", "weight_decay": 0.01}, 2),
+        (logistic, {"globalization": "line-search", "max_iter": 2}, 1),
         (huber, {"globalization": "trust-region"}, 3),
     ],
 )
@@ -113,12 +113,12 @@ def test_without_the_state_the_run_would_go_on_differently(
 @RESTORED
 def test_the_memory_of_lbfgs_is_restored_where_newton_fails(restored: Restore) -> None:
     x = start()
-    optimizer = newtoncg.NewtonCG([x])
+    optimizer = newtoncg.NewtonCG([x], globalization="line-search")
     for _ in range(60):
         y = x.detach().clone().requires_grad_()
-        successor = restored(optimizer, y, {})
+        successor = restored(optimizer, y, {"globalization": "line-search"})
         z = x.detach().clone().requires_grad_()
-        forgetful = newtoncg.NewtonCG([z])
+        forgetful = newtoncg.NewtonCG([z], globalization="line-search")
         assert run(x, optimizer, huber, 1) == run(y, successor, huber, 1)
         assert same_bits([x], [y])
         assert optimizer.report is not None
