@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,7 +78,10 @@ class Recording(TorchFunctionMode):
         enter = register_module_forward_pre_hook(self._enter)
         leave = register_module_forward_hook(self._leave, always_call=True)
         try:
-            with self:
+            with self, warnings.catch_warnings():
+                # A compiled model notes that the hooks above fire once more for it, and that it cannot compile them.
+                warnings.filterwarnings("ignore", message=r"Using `torch.compile\(module\)`")
+                warnings.filterwarnings("ignore", message="Dynamo does not know how to trace the builtin")
                 yield
         finally:
             enter.remove()

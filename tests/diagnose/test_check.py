@@ -15,7 +15,7 @@ from newtoncg.functional import hvp
 from newtoncg.vectors import ParameterVector
 from tests.curvature import cases
 from tests.curvature.cases import Case
-from tests.diagnose import losses
+from tests.diagnose import losses, silent_losses
 
 Function = Callable[[Tensor], Tensor]
 
@@ -119,9 +119,9 @@ def test_the_trap_of_scatter_reduce_in_forward_over_reverse_is_avoided_and_caugh
 @pytest.mark.parametrize(
     ("make", "cause"),
     [
-        (losses.once_differentiable_only, "once-differentiable-in-graph"),
-        (losses.once_differentiable_on_one_path, "once-differentiable-in-graph"),
-        (losses.detached_backward, "custom-function"),
+        (silent_losses.once_differentiable_only, "once-differentiable-in-graph"),
+        (silent_losses.once_differentiable_on_one_path, "once-differentiable-in-graph"),
+        (silent_losses.detached_backward, "custom-function"),
     ],
 )
 def test_backward_functions_that_cannot_be_differentiated_are_caught(
@@ -151,7 +151,7 @@ def test_gradients_without_graph_are_caught() -> None:
     model, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double(), torch.randn(5, 3).double()
 
     def closure() -> Tensor:
-        cut = {name: losses.apply(CutGradient, p) for name, p in model.named_parameters()}
+        cut = {name: silent_losses.apply(CutGradient, p) for name, p in model.named_parameters()}
         result: Tensor = torch.func.functional_call(model, cut, (x,)).square().mean()
         return result
 
