@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, final
@@ -12,11 +13,14 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
+from torch.utils.hooks import RemovableHandle
 
 from newtoncg._typing import Closure
+from newtoncg.closure_checks import require_closure
 from newtoncg.configs import GlobalizationChoice, plain
 from newtoncg.errors import GradientWarning, unknown_keyword
 from newtoncg.iteration import Outcome, StepReport, run
+from newtoncg.krylov import CGObserver, CGProgress
 from newtoncg.krylov.forcing import ForcingChoice
 from newtoncg.objective import ClosureObjective, CurvatureSource
 from newtoncg.optimizer_options import CURVATURES, OPTIONS, PER_GROUP, regularization_from, settings_from, validate
@@ -121,13 +125,28 @@ class NewtonCG(Optimizer):
             raise unknown_keyword("NewtonCG", name, ("params", *defaults))
         validate(defaults)
         self._report: StepReport | None = None
+        self._cg_hooks: OrderedDict[int, CGObserver] = OrderedDict()
         super().__init__(params, defaults)
-        self.register_step_pre_hook(_require_closure)
+        self.register_step_pre_hook(require_closure)
 
     @property
     def report(self) -> StepReport | None:
         """What the last step did; None before the first."""
         return self._report
+
+    def register_cg_hook(self, hook: CGObserver) -> RemovableHandle:
+        """Have a function told of every CG iteration while a step is at work, for a live display of long steps.
+
+        Args:
+            hook: Called with a :class:`newtoncg.krylov.CGProgress`; what it raises interrupts the step, which then
+                leaves everything as it was.
+
+        Returns:
+            A handle whose ``remove`` ends it. Like the other hooks it is not copied with the optimizer.
+        """
+        handle = RemovableHandle(self._cg_hooks)
+        self._cg_hooks[handle.id] = hook
+        return handle
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group; options other than `lr` and `weight_decay` must agree with the first group's.
@@ -185,7 +204,7 @@ class NewtonCG(Optimizer):
             verified=options["check"] == "never" or bool(entries[0]["verified"]),
         )
         state = solver_state_of(entries, parameters, options["history_size"])
-        settings = settings_from(options, parameters, groups)
+        settings = settings_from(options, parameters, groups, observer=self._observe if self._cg_hooks else None)
         with self._unchanged_on_error(parameters, objective):
             outcome = run(objective, objective.start(), state, settings)
             objective.finish(outcome.evaluation.point)
@@ -217,12 +236,17 @@ class NewtonCG(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self.__dict__.setdefault("_cg_hooks", OrderedDict())
         self.defaults.pop("differentiable", None)  # put there by the base class for optimizers older than the option
         for group in self.param_groups:
             for name in OPTIONS:
                 group.setdefault(name, self.defaults[name])
-        if _require_closure not in self._optimizer_step_pre_hooks.values():
-            self.register_step_pre_hook(_require_closure)
+        if require_closure not in self._optimizer_step_pre_hooks.values():
+            self.register_step_pre_hook(require_closure)
+
+    def _observe(self, progress: CGProgress) -> None:
+        for hook in tuple(self._cg_hooks.values()):
+            hook(progress)
 
     def _shared_options(self, given: dict[str, Any]) -> dict[str, Any]:
         """The first group's options that hold for all groups; a different one is refused."""
@@ -293,14 +317,3 @@ class NewtonCG(Optimizer):
                 GradientWarning,
                 stacklevel=4,
             )
-
-
-def _require_closure(_optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """A hook before each step: a missing closure is explained, not merely reported as a missing argument."""
-    closure = args[1] if len(args) > 1 else kwargs.get("closure")
-    if not callable(closure):
-        raise TypeError(
-            f"NewtonCG.step needs a closure that computes the loss and returns it; received {closure!r}: call "
-            "optimizer.step(closure). Under fp16 gradient scaling the closure is dropped by the scaler: use bf16 or "
-            "float32"
-        )

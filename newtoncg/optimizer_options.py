@@ -12,6 +12,7 @@ from torch import Tensor
 from newtoncg.configs import forcing_rule_from, globalization_from
 from newtoncg.errors import require_count, require_flag, require_number, unknown_choice
 from newtoncg.iteration import Settings
+from newtoncg.krylov import CGObserver
 from newtoncg.objective import CurvatureSource, Regularization
 from newtoncg.vectors import ParameterVector
 
@@ -61,7 +62,11 @@ def validate(options: Mapping[str, Any]) -> None:
 
 
 def settings_from(
-    options: Mapping[str, Any], parameters: ParameterVector, groups: Sequence[Mapping[str, Any]]
+    options: Mapping[str, Any],
+    parameters: ParameterVector,
+    groups: Sequence[Mapping[str, Any]],
+    *,
+    observer: CGObserver | None = None,
 ) -> Settings:
     """The settings of one step.
 
@@ -69,6 +74,7 @@ def settings_from(
         options: The options that hold for all groups.
         parameters: The unknowns.
         groups: The group of each of their tensors.
+        observer: Told of each CG iteration.
 
     Returns:
         The settings.
@@ -82,6 +88,7 @@ def settings_from(
         gradient_tolerance=options["tolerance_grad"],
         change_tolerance=options["tolerance_change"],
         rates=per_unknown(parameters, [float(group["lr"]) for group in groups]),
+        observer=observer,
     )
 
 

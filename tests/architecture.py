@@ -42,6 +42,7 @@ LAYERS: Mapping[str, int] = {
     "optimizer": FRONT_DOORS,
     "optimizer_state": FRONT_DOORS,
     "optimizer_options": FRONT_DOORS,
+    "closure_checks": FRONT_DOORS,
     "configs": FRONT_DOORS,
     "functional": FRONT_DOORS,
     "diagnose": FRONT_DOORS,

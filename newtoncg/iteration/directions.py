@@ -71,6 +71,7 @@ def solve_newton_system(at: Iterate, *, radius: float = math.inf, path_limit: in
             max_iterations=at.settings.max_cg_iterations,
             radius=radius,
             path_limit=path_limit,
+            observer=at.settings.observer,
         )
         if at.objective.trusts(operator):
             return Solve(result=result, term=term)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from newtoncg.globalization import LineSearch, TrustRegion
-from newtoncg.krylov import Forcing
+from newtoncg.krylov import CGObserver, Forcing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +27,7 @@ class Settings:
         lower_bound: A loss below it counts as unbounded.
         rates: The learning rate: one number, or one an unknown in a tensor of shape ``(n,)``.
         path_limit: How many CG directions are kept to solve again for a smaller radius, an n-vector each.
+        observer: Told of each CG iteration; None for nobody.
     """
 
     globalization: LineSearch | TrustRegion
@@ -40,3 +41,4 @@ class Settings:
     lower_bound: float = -math.inf
     rates: float | Tensor = 1.0
     path_limit: int = 50
+    observer: CGObserver | None = None

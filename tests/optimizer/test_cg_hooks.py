@@ -47,10 +47,12 @@ def test_a_hook_sees_the_iterations_of_the_report_until_it_is_removed() -> None:
     assert first == second
     handle.remove()
     first.clear()
+    second.clear()
     optimizer.load_state_dict(optimizer.state_dict())
     optimizer.step(closure)
     assert not first
-    assert len(second) > optimizer.report.cg_iterations - 1, "loading a state must keep the hooks"
+    expected = optimizer.report.cg_iterations - optimizer.report.negative_curvature
+    assert len(second) == expected > 0, "loading a state must keep the hooks"
 
 
 def test_watching_changes_no_bit() -> None:
@@ -72,8 +74,7 @@ def test_a_hook_that_raises_leaves_everything_as_it_was() -> None:
     before, state = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
 
     def interrupt(progress: CGProgress) -> None:
-        if progress.iteration == 2:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
     optimizer.register_cg_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
