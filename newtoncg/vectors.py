@@ -61,7 +61,7 @@ class ParameterVector:
         rounds: Whether some tensor is narrower than `dtype`, so that writing a vector rounds it.
     """
 
-    __slots__ = ("_offsets", "device", "dtype", "rounds", "size", "tensors")
+    __slots__ = ("_counts", "device", "dtype", "rounds", "size", "tensors")
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self.tensors = tuple(tensors)
@@ -69,11 +69,8 @@ class ParameterVector:
         self.dtype = reduce(torch.promote_types, real, torch.float32) if real else torch.get_default_dtype()
         self.device = self.tensors[0].device if self.tensors else torch.device("cpu")
         self.rounds = any(dtype != self.dtype for dtype in real)
-        counts = [t.numel() * (2 if t.is_complex() else 1) for t in self.tensors]
-        self._offsets = [0]
-        for count in counts:
-            self._offsets.append(self._offsets[-1] + count)
-        self.size = self._offsets[-1]
+        self._counts = [_count(tensor) for tensor in self.tensors]
+        self.size = sum(self._counts)
 
     def flatten(self, values: Sequence[Tensor | None]) -> Tensor:
         """One flat vector from one value per tensor; None counts as zero.
@@ -94,8 +91,7 @@ class ParameterVector:
     def split_rows(self, rows: Tensor) -> list[Tensor]:
         """Cut each row of shape ``(n,)`` of a tensor ``(*k, n)`` into pieces of shapes ``(*k, *shape)``."""
         batch, pieces = rows.shape[:-1], []
-        for tensor, start, end in zip(self.tensors, self._offsets, self._offsets[1:], strict=False):
-            piece = rows[..., start:end]
+        for tensor, piece in zip(self.tensors, rows.split(self._counts, dim=-1), strict=True):
             if tensor.is_complex():
                 pairs = piece.reshape((*batch, *tensor.shape, 2)).to(tensor.real.dtype)
                 piece = torch.view_as_complex(pairs.contiguous())
@@ -107,10 +103,10 @@ class ParameterVector:
     def flatten_rows(self, values: Sequence[Tensor | None], count: int) -> Tensor:
         """One tensor of shape ``(count, n)`` from one value ``(count, *shape)`` per tensor; None counts as zero."""
         rows = torch.zeros(count, self.size, dtype=self.dtype, device=self.device)
-        for value, start, end in zip(values, self._offsets, self._offsets[1:], strict=False):
+        for value, piece in zip(values, rows.split(self._counts, dim=-1), strict=True):
             if value is not None:
                 real = torch.view_as_real(value.detach().resolve_conj()) if value.is_complex() else value.detach()
-                rows[:, start:end] = real.reshape(count, end - start)
+                piece.copy_(real.reshape(piece.shape))
         return rows
 
     def unflatten(self, block: Tensor) -> list[Tensor]:
@@ -123,17 +119,16 @@ class ParameterVector:
             One new tensor per tensor t, of shape ``(..., *t.shape)``, or ``(..., *t.shape, 2)`` for a complex one.
         """
         pieces = []
-        for tensor, start, end in zip(self.tensors, self._offsets, self._offsets[1:], strict=False):
+        for tensor, piece in zip(self.tensors, block.split(self._counts, dim=-1), strict=True):
             shape = (*tensor.shape, 2) if tensor.is_complex() else tensor.shape
-            pieces.append(block[..., start:end].reshape((*block.shape[:-1], *shape)).to(tensor.device, copy=True))
+            pieces.append(piece.reshape((*block.shape[:-1], *shape)).to(tensor.device, copy=True))
         return pieces
 
     def join(self, pieces: Sequence[Tensor], leading: int = 0) -> Tensor:
         """The inverse of `unflatten` for pieces with so many leading dimensions."""
-        counts = [end - start for start, end in zip(self._offsets, self._offsets[1:], strict=False)]
         flat = [
             piece.reshape(*piece.shape[:leading], count).to(self.device, self.dtype)
-            for piece, count in zip(pieces, counts, strict=True)
+            for piece, count in zip(pieces, self._counts, strict=True)
         ]
         return torch.cat(flat, dim=-1)
 
@@ -164,8 +159,7 @@ class ParameterVector:
 
     def _flat(self, value: Tensor | None, like: Tensor) -> Tensor:
         if value is None:
-            count = like.numel() * (2 if like.is_complex() else 1)
-            return torch.zeros(count, dtype=self.dtype, device=self.device)
+            return torch.zeros(_count(like), dtype=self.dtype, device=self.device)
         value = value.detach()
         if value._is_zerotensor():  # derivatives of abs and sign are zeros without memory, which cannot be read
             value = torch.zeros(value.shape, dtype=value.dtype, device=value.device)
@@ -174,6 +168,11 @@ class ParameterVector:
         if value.is_complex():
             value = torch.view_as_real(value.resolve_conj())
         return value.reshape(-1).to(device=self.device, dtype=self.dtype)
+
+
+def _count(tensor: Tensor) -> int:
+    """The number of real unknowns in a tensor."""
+    return tensor.numel() * (2 if tensor.is_complex() else 1)
 
 
 def _shares_memory(a: Tensor, b: Tensor) -> bool:
