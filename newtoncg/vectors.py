@@ -91,19 +91,19 @@ class ParameterVector:
     def split_rows(self, rows: Tensor) -> list[Tensor]:
         """Cut each row of shape ``(n,)`` of a tensor ``(*k, n)`` into pieces of shapes ``(*k, *shape)``."""
         batch, pieces = rows.shape[:-1], []
-        for tensor, piece in zip(self.tensors, rows.split(self._counts, dim=-1), strict=True):
+        for tensor, piece in zip(self.tensors, rows.split_with_sizes(self._counts, dim=-1), strict=True):
             if tensor.is_complex():
                 pairs = piece.reshape((*batch, *tensor.shape, 2)).to(tensor.real.dtype)
-                piece = torch.view_as_complex(pairs.contiguous())
+                shaped = torch.view_as_complex(pairs.contiguous())
             else:
-                piece = piece.reshape((*batch, *tensor.shape))
-            pieces.append(piece.to(device=tensor.device, dtype=tensor.dtype))
+                shaped = piece.reshape((*batch, *tensor.shape))
+            pieces.append(shaped.to(device=tensor.device, dtype=tensor.dtype))
         return pieces
 
     def flatten_rows(self, values: Sequence[Tensor | None], count: int) -> Tensor:
         """One tensor of shape ``(count, n)`` from one value ``(count, *shape)`` per tensor; None counts as zero."""
         rows = torch.zeros(count, self.size, dtype=self.dtype, device=self.device)
-        for value, piece in zip(values, rows.split(self._counts, dim=-1), strict=True):
+        for value, piece in zip(values, rows.split_with_sizes(self._counts, dim=-1), strict=True):
             if value is not None:
                 real = torch.view_as_real(value.detach().resolve_conj()) if value.is_complex() else value.detach()
                 piece.copy_(real.reshape(piece.shape))
@@ -119,7 +119,7 @@ class ParameterVector:
             One new tensor per tensor t, of shape ``(..., *t.shape)``, or ``(..., *t.shape, 2)`` for a complex one.
         """
         pieces = []
-        for tensor, piece in zip(self.tensors, block.split(self._counts, dim=-1), strict=True):
+        for tensor, piece in zip(self.tensors, block.split_with_sizes(self._counts, dim=-1), strict=True):
             shape = (*tensor.shape, 2) if tensor.is_complex() else tensor.shape
             pieces.append(piece.reshape((*block.shape[:-1], *shape)).to(tensor.device, copy=True))
         return pieces

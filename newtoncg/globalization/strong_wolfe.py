@@ -26,30 +26,34 @@ class _Search:
     def __init__(self, phi: LineFunction, conditions: Conditions, max_evaluations: int) -> None:
         self.phi, self.conditions, self.left = phi, conditions, max_evaluations
         self.fallback: SearchResult | None = None
-        self.any_finite = False
+        self.lowest, self.any_finite = math.inf, False
 
     def trial(self, alpha: float) -> tuple[_End, SearchResult | None]:
-        """Evaluate a trial, remember it where it decreases the loss most so far, and say whether it is accepted."""
+        """Evaluate a trial, with its slope where the loss is lower or flat, and say whether it is accepted."""
         self.left -= 1
         point = self.phi(alpha)
-        self.any_finite = self.any_finite or math.isfinite(point.value)
-        best = self.fallback.point.value if self.fallback and self.fallback.point else math.inf
-        if self.conditions.decreases(alpha, point) and point.value < best:
-            self.fallback = SearchResult(status=SearchStatus.DECREASE, step_length=alpha, point=point)
         end = _End(alpha, point.value, None, point)
-        return end, self.accepted(end, point)
+        self.any_finite = self.any_finite or math.isfinite(point.value)
+        decreases, flat = self.conditions.decreases(alpha, point), self.conditions.is_flat(point)
+        if not (decreases or flat):
+            end.lower = False
+            return end, None
+        end.slope = point.slope()
+        if math.isnan(end.slope):
+            end.value = math.nan
+            return end, None
+        end.lower = decreases or end.slope < 0.0
+        if decreases:
+            found = SearchResult(status=SearchStatus.DECREASE, step_length=alpha, point=point)
+            if point.value < self.lowest:
+                self.fallback, self.lowest = found, point.value
+            return end, found if self.conditions.bounds_slope(point) else None
+        accepted = SearchResult(status=SearchStatus.ROUND_OFF, step_length=alpha, point=point)
+        return end, accepted if self.conditions.accepts_slope(point, wolfe=True) else None
 
-    def accepted(self, end: _End, point: LinePoint) -> SearchResult | None:
-        """The result if the trial satisfies the strong or the approximate Wolfe conditions."""
-        decreases, flat = self.conditions.decreases(end.alpha, point), self.conditions.is_flat(point)
-        if decreases or flat:
-            end.slope = point.slope()
-        end.lower = decreases or (flat and point.slope() < 0.0)
-        if decreases and self.conditions.bounds_slope(point):
-            return SearchResult(status=SearchStatus.DECREASE, step_length=end.alpha, point=point)
-        if not decreases and flat and self.conditions.accepts_slope(point, wolfe=True):
-            return SearchResult(status=SearchStatus.ROUND_OFF, step_length=end.alpha, point=point)
-        return None
+    def is_higher(self, a: _End, b: _End) -> bool:
+        """Whether the loss at a is above that at b, beyond its round-off."""
+        return a.value > b.value + self.conditions.noise
 
     def failure(self) -> SearchResult:
         """The best decrease met, where the curvature condition could not be had; otherwise why nothing was."""
@@ -85,7 +89,7 @@ def strong_wolfe(phi: LineFunction, conditions: Conditions, *, initial: float, m
             ceiling = alpha
             alpha = previous.alpha + 0.1 * (alpha - previous.alpha)
             continue
-        if not end.lower or end.slope is None or (previous.point is not None and end.value >= previous.value):
+        if end.slope is None or not end.lower or search.is_higher(end, previous):
             return _zoom(search, previous, end)
         if end.slope >= 0.0:
             return _zoom(search, end, previous)
@@ -105,7 +109,7 @@ def _zoom(search: _Search, low: _End, high: _End) -> SearchResult:
         end, result = search.trial(alpha)
         if result is not None:
             return result
-        if not end.lower or end.slope is None or end.value >= low.value:
+        if end.slope is None or not end.lower or search.is_higher(end, low):
             high = end
             continue
         if end.slope * (high.alpha - low.alpha) >= 0.0:
