@@ -1,0 +1,1 @@
+"""Step lengths and radii against scalar functions."""

@@ -1,0 +1,1 @@
+"""The quasi-Newton memory against dense updates."""
