@@ -163,7 +163,7 @@ FORMS: dict[str, Form] = {
     "partial": lambda job: functools.partial(lambda scale, *, shift: job.closure(), 2, shift=3),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
-    "line-search": {"max_iter": 2},
+    "line-search": {"max_iter": 2, "globalization": "line-search"},
     "trust-region": {"max_iter": 2, "globalization": "trust-region"},
     "differences": {"curvature": "finite-difference"},
 }

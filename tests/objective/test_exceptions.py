@@ -18,7 +18,7 @@ from tests.optimizer.training import copies, differences, same_bits
 ORIGINAL = torch.autograd.backward
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
-    "line-search": {"max_iter": 2},
+    "line-search": {"max_iter": 2, "globalization": "line-search"},
     "strong-wolfe": {"max_iter": 2, "globalization": "strong-wolfe"},
     "trust-region": {"max_iter": 2, "globalization": "trust-region"},
     "differences": {"max_iter": 2, "curvature": "finite-difference"},
