@@ -75,6 +75,17 @@ def lanczos(
     return _decomposed(alphas, betas, complete=len(alphas) == operator.size)
 
 
+def diagonalized(operator: LinearOperator) -> Tridiagonal:
+    """All eigenvalues of a small operator from its dense matrix, each with the same weight, in the form of a run."""
+    matrix = operator.dense().to(device="cpu", dtype=torch.float64)
+    if not bool(torch.isfinite(matrix).all()):
+        raise ValueError("a product is not finite; newtoncg.diagnose tells where it comes from")
+    ritz = torch.linalg.eigvalsh(0.5 * (matrix + matrix.t()))
+    return Tridiagonal(
+        ritz=ritz, weights=torch.full_like(ritz, 1.0 / ritz.numel()), residuals=torch.zeros_like(ritz), complete=True
+    )
+
+
 def _decomposed(alphas: list[float], betas: list[float], *, complete: bool) -> Tridiagonal:
     """The eigenvalues of T, and from the first and the last components of its eigenvectors weights and residuals."""
     t = torch.diag(torch.tensor(alphas, dtype=torch.float64))

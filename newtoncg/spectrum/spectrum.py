@@ -12,8 +12,8 @@ from newtoncg.curvature import GaussNewtonOperator, collect_outputs
 from newtoncg.diagnose.subject import Parameters, Subject, differentiated
 from newtoncg.errors import require_count, require_number, unknown_choice
 from newtoncg.linear_operator import LinearOperator
-from newtoncg.spectrum.lanczos import Tridiagonal, lanczos
-from newtoncg.spectrum.result import Eigenvalue, Spectrum
+from newtoncg.spectrum.lanczos import Tridiagonal, diagonalized, lanczos
+from newtoncg.spectrum.result import Eigenvalue, Spectrum, share_below, standard_error
 
 CURVATURES = ("gauss-newton", "hessian")
 
@@ -27,13 +27,15 @@ def spectrum(  # noqa: PLR0913  (independent settings with defaults)
     steps: int = 60,
     max_steps: int = 200,
     tolerance: float = 1e-3,
+    dense_up_to: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Spectrum:
     """The spectrum of the Hessian of a loss, or of any operator, from at most ``max_steps + probes * steps`` products.
 
-    The extremes come from one Lanczos run, which ends when both have converged; density, trace and negative share from
-    stochastic Lanczos quadrature (Ubaru, Chen, Saad 2017, SIAM J. Matrix Anal. Appl. 38; Golub & Meurant). Memory:
-    `max_steps` vectors. Parameters, ``.grad``, random generators and buffers are left as they were.
+    Small matrices are formed and diagonalized. Else the extremes come from one Lanczos run, which ends when both have
+    converged; density, trace and negative share from stochastic Lanczos quadrature (Ubaru, Chen, Saad 2017, SIAM J.
+    Matrix Anal. Appl. 38; Golub & Meurant). Memory: `max_steps` vectors. Parameters, ``.grad``, random generators and
+    buffers are left as they were.
 
     Args:
         closure_or_operator: A closure without arguments that reads the parameters, a function of the given tensors, or
@@ -45,6 +47,8 @@ def spectrum(  # noqa: PLR0913  (independent settings with defaults)
         steps: Lanczos steps of each, >= 1.
         max_steps: The most Lanczos steps for the extremes, >= 1.
         tolerance: The relative residual at which an extreme counts as converged, > 0.
+        dense_up_to: Up to this many unknowns, >= 0, the matrix is formed and its eigenvalues are exact to round-off; by
+            default as many as the estimates would take products.
         generator: The source of random vectors.
 
     Returns:
@@ -64,11 +68,15 @@ def spectrum(  # noqa: PLR0913  (independent settings with defaults)
     for name, value, least in (("probes", probes, 2), ("steps", steps, 1), ("max_steps", max_steps, 1)):
         require_count(name, value, minimum=least)
     require_number("tolerance", tolerance, minimum=0.0, strict=True)
+    require_count("dense_up_to", dense_up_to, minimum=0, optional=True)
     if curvature not in CURVATURES:
         raise unknown_choice("curvature", curvature, CURVATURES)
 
     def estimated(operator: LinearOperator) -> Spectrum:
         counted = operator.counted()
+        if operator.size <= (max_steps + probes * steps if dense_up_to is None else dense_up_to):
+            exact = diagonalized(counted)
+            return _assembled(operator, exact, [exact], counted.products)
         extremes = lanczos(
             counted, _signs(operator, generator), max_steps, done=lambda run: _have_converged(run, tolerance)
         )
@@ -115,17 +123,13 @@ def _assembled(operator: LinearOperator, extremes: Tridiagonal, runs: list[Tridi
     scale = max(abs(float(lowest.ritz[0])), abs(float(highest.ritz[-1])))
     threshold = -(operator.size**0.5) * float(torch.finfo(operator.dtype).eps) * scale
     traces = torch.stack([operator.size * (run.weights @ run.ritz) for run in runs])
-    shares = torch.stack([run.weights[run.ritz < threshold].sum() for run in runs])
-    nodes, order = torch.cat([run.ritz for run in runs]).sort()
     return Spectrum(
         size=operator.size,
         largest=Eigenvalue(value=float(highest.ritz[-1]), bound=float(highest.residuals[-1])),
         smallest=Eigenvalue(value=float(lowest.ritz[0]), bound=float(lowest.residuals[0])),
         trace=float(traces.mean()),
-        trace_error=float(traces.std() / len(runs) ** 0.5),
-        negative_share=float(shares.mean()),
-        negative_share_error=float(shares.std() / len(runs) ** 0.5),
-        nodes=nodes,
-        weights=torch.cat([run.weights for run in runs])[order] / len(runs),
+        trace_error=standard_error(traces.tolist()),
+        negative_share=share_below(runs, threshold),
+        runs=tuple(runs),
         products=products,
     )
