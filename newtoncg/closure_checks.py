@@ -41,9 +41,21 @@ def require_closure(_optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[s
             "optimizer.step(closure). Under fp16 gradient scaling the closure is dropped by the scaler: use bf16 or "
             "float32"
         )
-    refusal = refusal_of(trainer_of(closure))
-    if refusal is not None:
-        raise ValueError(f"NewtonCG cannot step: {refusal}")
+    refuse_settings(trainer_of(closure))
+
+
+def refuse_settings(trainer: object | None) -> None:
+    """Refuse a Lightning trainer under which NewtonCG cannot run.
+
+    Args:
+        trainer: The trainer; None, or an object without its settings, is not refused.
+
+    Raises:
+        ValueError: It scales, clips or accumulates gradients; the message says what to do instead.
+    """
+    reason = _reason_against(trainer)
+    if reason is not None:
+        raise ValueError(f"NewtonCG cannot step: {reason}")
 
 
 def trainer_of(closure: object) -> object | None:
@@ -53,15 +65,7 @@ def trainer_of(closure: object) -> object | None:
     return getattr(closure.args[0], "_trainer", None)
 
 
-def refusal_of(trainer: object | None) -> str | None:
-    """Why NewtonCG cannot run under a Lightning trainer, and what to do; None where it can.
-
-    Args:
-        trainer: The trainer; None, or an object without its settings, is not refused.
-
-    Returns:
-        A sentence.
-    """
+def _reason_against(trainer: object | None) -> str | None:
     if getattr(getattr(trainer, "precision_plugin", None), "scaler", None) is not None:
         return SCALING
     clipping = getattr(trainer, "gradient_clip_val", None)
