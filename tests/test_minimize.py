@@ -259,6 +259,9 @@ def test_the_limit_of_evaluations_is_kept(method: str, max_eval: int) -> None:
     assert result.nfev == counted.functions
     assert counted.functions <= max(2, max_eval)
     assert result.status in {Termination.EVALUATION_LIMIT, Termination.STALLED}
+    narrow = Counted(lambda x: torch.where((x - 1.0).abs() < 1e-9, x, torch.nan).sum())
+    newtoncg.minimize(narrow, torch.ones(1, dtype=torch.float64), method=method, max_eval=max_eval, check="never")
+    assert narrow.functions <= max(2, max_eval) + 1, "the limit holds within a search too; each rung may try once"
 
 
 @pytest.mark.parametrize("method", ["newton-cg", "trust-ncg"])

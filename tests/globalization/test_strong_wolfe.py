@@ -28,6 +28,9 @@ def test_an_accepted_step_satisfies_both_conditions(name: str, initial: float, c
     assert abs(line.derivative(alpha)) <= -c2 * slope
     assert len(line.trials) <= 25
     assert min(line.trials) > 0.0
+    for i, trial in enumerate(line.trials):
+        if not math.isfinite(line.function(trial)):
+            assert all(later < trial for later in line.trials[i + 1 :]), "what is beyond is not looked at again"
 
 
 def test_a_good_first_trial_costs_one_value_and_one_slope() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -242,6 +243,20 @@ def test_a_runtime_error_in_a_product_is_taken_for_a_graph_that_cannot_be_differ
         job.optimizer.step(closure)
     ordinary.train(1)
     assert_same_steps(job.parameters(), ordinary.parameters(), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("globalization", ["line-search", "trust-region"])
+def test_a_warning_that_the_user_made_an_error(globalization: str) -> None:
+    """Raised at the very end of a step, when its results are there already; everything is put back nevertheless."""
+    job = Job(globalization=globalization)
+    job.train(2)
+    job.optimizer.zero_grad()
+    before = world(job)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(newtoncg.GradientWarning):
+            job.optimizer.step(lambda: 1.0)
+    assert changes(job, before) == []
 
 
 def test_running_out_of_memory_in_a_product_is_not_taken_for_a_missing_derivative() -> None:
