@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -89,6 +90,14 @@ def line_of(progress: CGProgress) -> str:
         f"CG {progress.iteration}/{progress.max_iterations}, "
         f"residual {progress.relative_residual:.1e} (to {progress.tolerance:.1e})"
     )
+
+
+def show_small_numbers(trainer: Trainer) -> None:
+    """Have rich's bar show four digits where it shows three decimals, its default: small losses would read 0.000."""
+    bar: Any = trainer.progress_bar_callback
+    theme: Any = getattr(bar, "theme", None)
+    if getattr(theme, "metrics_format", None) == ".3f":
+        bar.theme = dataclasses.replace(theme, metrics_format=".4g")
 
 
 def _display_of(trainer: Trainer) -> _Display | None:

@@ -17,7 +17,7 @@ from newtoncg.errors import require_flag, require_number
 from newtoncg.iteration import StepReport
 from newtoncg.lightning.figure import draw
 from newtoncg.lightning.history import History
-from newtoncg.lightning.live import LiveLine
+from newtoncg.lightning.live import LiveLine, show_small_numbers
 from newtoncg.lightning.packages import CallbackBase
 from newtoncg.lightning.summary import summary_table
 from newtoncg.lightning.trial_points import FirstEvaluationLogs
@@ -87,6 +87,7 @@ class NewtonCGMonitor(CallbackBase):
         """Refuse what cannot work, before anything is trained."""
         if any(isinstance(optimizer, NewtonCG) for optimizer in trainer.optimizers):
             refuse_settings(trainer)
+        show_small_numbers(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         """Watch the optimizers that are not watched yet."""
