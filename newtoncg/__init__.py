@@ -1,22 +1,34 @@
 """Second-order optimizers for PyTorch: Newton steps found by conjugate gradients from Hessian-vector products alone."""
 
+from newtoncg import functional
+from newtoncg.curvature import outputs
+from newtoncg.diagnose import CurvatureCheck, Diagnosis, check_curvature, diagnose
 from newtoncg.errors import ClosureError, CurvatureWarning, GradientWarning
 from newtoncg.globalization import LineSearch, TrustRegion
 from newtoncg.iteration import StepReport
 from newtoncg.krylov import EisenstatWalker
 from newtoncg.minimize import METHODS, MinimizeResult, minimize
 from newtoncg.optimizer import NewtonCG
+from newtoncg.spectrum import Spectrum, spectrum
 
 __all__ = [
     "METHODS",
     "ClosureError",
+    "CurvatureCheck",
     "CurvatureWarning",
+    "Diagnosis",
     "EisenstatWalker",
     "GradientWarning",
     "LineSearch",
     "MinimizeResult",
     "NewtonCG",
+    "Spectrum",
     "StepReport",
     "TrustRegion",
+    "check_curvature",
+    "diagnose",
+    "functional",
     "minimize",
+    "outputs",
+    "spectrum",
 ]

@@ -42,11 +42,16 @@ class BackwardCall:
 
     def value(self) -> Tensor:
         """The real scalar that this call differentiates, detached: the weighted sum of its losses."""
+        with torch.no_grad():
+            return torch.stack(self.terms()).sum()
+
+    def terms(self) -> list[Tensor]:
+        """The terms of that sum, real scalars with their graphs."""
         terms = []
         for loss, weight in zip(self.losses, self.weights, strict=True):
-            weighted = loss.detach() if weight is None else loss.detach() * weight.conj()
+            weighted = loss if weight is None else loss * weight.conj()
             terms.append((weighted.real if weighted.is_complex() else weighted).sum())
-        return torch.stack(terms).sum()
+        return terms
 
 
 class BackwardCapture:

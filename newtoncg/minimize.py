@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from newtoncg.configs import GlobalizationChoice, forcing_rule_from, globalization_from
 from newtoncg.errors import require_count, require_number, unknown_choice, unknown_keyword
 from newtoncg.globalization import LineSearch, TrustRegion
 from newtoncg.iteration import Settings, SolverState, StepReport, run
-from newtoncg.krylov import forcing_from
 from newtoncg.krylov.forcing import ForcingChoice
 from newtoncg.objective import CurvatureSource, Evaluation, FunctionObjective
 from newtoncg.quasi_newton import LBFGSMemory
@@ -33,7 +33,8 @@ class Options:
         history_size: The pairs of the L-BFGS memory, 2 n-vectors each.
         forcing: How accurately the Newton systems are solved: ``"eisenstat-walker"`` (choice 2),
             ``"eisenstat-walker-1"``, ``"superlinear"``, a number in (0, 1), or a config object.
-        globalization: A :class:`LineSearch` or :class:`TrustRegion`, instead of the method's own.
+        globalization: What makes steps safe, instead of the method's own: ``"trust-region"``, ``"line-search"``,
+            ``"strong-wolfe"``, a :class:`LineSearch` or a :class:`TrustRegion`.
         curvature: ``"hessian"`` for exact products or ``"finite-difference"``.
         check: ``"first-step"`` compares the first exact product with differences (two gradients, once), or ``"never"``.
         lower_bound: A value below it counts as unbounded.
@@ -45,7 +46,7 @@ class Options:
     tolerance_change: float = 0.0
     history_size: int = 10
     forcing: ForcingChoice = "eisenstat-walker"
-    globalization: LineSearch | TrustRegion | None = None
+    globalization: GlobalizationChoice | None = None
     curvature: str = "hessian"
     check: str = "first-step"
     lower_bound: float = -1e50
@@ -56,6 +57,10 @@ class Options:
         require_count("max_cg_iter", self.max_cg_iter, minimum=1, optional=True)
         require_count("history_size", self.history_size, minimum=0)
         require_number("tolerance_change", self.tolerance_change, minimum=0.0)
+        require_number("lower_bound", self.lower_bound, infinite=True)
+        forcing_rule_from(self.forcing)
+        if self.globalization is not None:
+            globalization_from(self.globalization)
         if self.curvature not in {"hessian", "finite-difference"}:
             raise unknown_choice("curvature", self.curvature, ("hessian", "finite-difference"))
         if self.check not in {"first-step", "never"}:
@@ -194,8 +199,8 @@ def _default_tolerance(objective: FunctionObjective, start: Evaluation) -> float
 
 def _settings(options: Options, method: _Method, size: int, gradient_tolerance: float) -> Settings:
     return Settings(
-        globalization=options.globalization or method.globalization,
-        forcing=forcing_from(options.forcing),
+        globalization=globalization_from(options.globalization or method.globalization),
+        forcing=forcing_rule_from(options.forcing),
         newton=method.newton,
         max_iterations=options.max_iter,
         max_evaluations=math.inf if options.max_eval is None else options.max_eval,

@@ -22,7 +22,7 @@ from newtoncg.errors import GradientWarning, unknown_keyword
 from newtoncg.iteration import Outcome, StepReport, run
 from newtoncg.krylov import CGObserver, CGProgress
 from newtoncg.krylov.forcing import ForcingChoice
-from newtoncg.objective import ClosureObjective, CurvatureSource
+from newtoncg.objective import ClosureObjective, CurvatureKind, CurvatureSource
 from newtoncg.optimizer_options import CURVATURES, OPTIONS, PER_GROUP, regularization_from, settings_from, validate
 from newtoncg.optimizer_state import ENTRY_KEYS, entries_of, initial_entry, solver_state_of
 from newtoncg.status import Termination
@@ -57,7 +57,9 @@ class NewtonCG(Optimizer):
         history_size: The pairs of the L-BFGS memory, two copies of the parameters each.
         weight_decay: The factor of an L2 term ``weight_decay |x|² / 2`` in loss, gradient and curvature, ``>= 0``.
         maximize: Whether to maximize the loss.
-        curvature: ``"hessian"``: exact products by double backward; ``"finite-difference"``: differences of gradients.
+        curvature: ``"hessian"``: exact products by double backward; ``"gauss-newton"``: the Gauss-Newton matrix
+            between the parameters and what the closure marks by :func:`newtoncg.outputs`, positive semidefinite for
+            convex losses; ``"finite-difference"``: differences of gradients.
         globalization: ``"trust-region"``, ``"line-search"`` (Armijo), ``"strong-wolfe"``, or a :class:`TrustRegion` or
             :class:`LineSearch` with settings.
         forcing: How accurately Newton systems are solved: ``"eisenstat-walker"``, ``"eisenstat-walker-1"``,
@@ -176,12 +178,16 @@ class NewtonCG(Optimizer):
             if parameter.requires_grad:
                 self._entry(parameter)
 
-    def step(self, closure: Closure) -> Any:  # type: ignore[override]  # noqa: ANN401 (whatever the closure returns)
+    def step(  # type: ignore[override]  # the closure is required, and its return passed on
+        self, closure: Closure, *, curvature_closure: Closure | None = None
+    ) -> Any:  # noqa: ANN401 (whatever the closure returns)
         """Take one step.
 
         Args:
             closure: Called without arguments, several times; it computes the loss at the parameters' present values and
                 returns it, with or without calling ``backward``. See :mod:`newtoncg.objective.closure`.
+            curvature_closure: Of the same form: its loss gives the curvature instead. On part of the data it makes
+                products cheaper; the KL divergence to the present predictions gives the natural gradient.
 
         Returns:
             What the first call of the closure returned, detached: the loss where the step began.
@@ -195,13 +201,16 @@ class NewtonCG(Optimizer):
             return self._call_only(closure)
         options = self.param_groups[0]
         entries = [self._entry(tensor) for tensor in parameters.tensors]
-        chosen, kept = CURVATURES[options["curvature"]], CurvatureSource(int(entries[0]["source"]))
+        source, kind = CURVATURES[options["curvature"]]
+        unchecked = options["check"] == "never" or kind is CurvatureKind.GAUSS_NEWTON
         objective = ClosureObjective(
             closure,
             parameters,
             regularization=regularization_from(parameters, groups, maximize=options["maximize"]),
-            source=max(chosen, kept),
-            verified=options["check"] == "never" or bool(entries[0]["verified"]),
+            source=max(source, CurvatureSource(int(entries[0]["source"]))),
+            verified=unchecked or bool(entries[0]["verified"]),
+            kind=kind,
+            curvature_closure=curvature_closure,
         )
         state = solver_state_of(entries, parameters, options["history_size"])
         settings = settings_from(options, parameters, groups, observer=self._observe if self._cg_hooks else None)

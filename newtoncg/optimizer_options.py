@@ -13,7 +13,7 @@ from newtoncg.configs import forcing_rule_from, globalization_from
 from newtoncg.errors import require_count, require_flag, require_number, unknown_choice
 from newtoncg.iteration import Settings
 from newtoncg.krylov import CGObserver
-from newtoncg.objective import CurvatureSource, Regularization
+from newtoncg.objective import CurvatureKind, CurvatureSource, Regularization
 from newtoncg.vectors import ParameterVector
 
 OPTIONS = (
@@ -25,7 +25,13 @@ OPTIONS = (
 PER_GROUP = ("lr", "weight_decay")
 """The options that may differ between parameter groups."""
 
-CURVATURES = {"hessian": CurvatureSource.EXACT, "finite-difference": CurvatureSource.DIFFERENCES}
+CURVATURES = {
+    "hessian": (CurvatureSource.EXACT, CurvatureKind.HESSIAN),
+    "gauss-newton": (CurvatureSource.EXACT, CurvatureKind.GAUSS_NEWTON),
+    "finite-difference": (CurvatureSource.DIFFERENCES, CurvatureKind.HESSIAN),
+}
+"""Where products come from at first, and which matrix they are taken with."""
+
 CHECKS = ("first-step", "never")
 
 

@@ -8,7 +8,7 @@ ROWS = (
     Row(
         name="wrong-product",
         cause="Exact Hessian-vector products differ from gradient differences by {error}: some backward used in this "
-        "loss is not differentiable in truth{where}.",
+        "loss cannot be differentiated again{where} (once_differentiable, detached or constant values).",
         cure='Use curvature="finite-difference", or write that backward with differentiable operations.',
     ),
     Row(

@@ -2,6 +2,7 @@
 
 from newtoncg.objective.base import Counts, CurvatureAt, CurvatureSource, Evaluation, Objective
 from newtoncg.objective.closure import ClosureObjective
+from newtoncg.objective.curvature_model import CurvatureKind
 from newtoncg.objective.function import FunctionObjective
 from newtoncg.objective.regularization import Regularization
 
@@ -9,6 +10,7 @@ __all__ = [
     "ClosureObjective",
     "Counts",
     "CurvatureAt",
+    "CurvatureKind",
     "CurvatureSource",
     "Evaluation",
     "FunctionObjective",

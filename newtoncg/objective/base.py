@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from newtoncg.curvature import FiniteDifferenceOperator
-from newtoncg.errors import CurvatureWarning
+from newtoncg.errors import ClosureError, CurvatureWarning
 from newtoncg.explanations import explain
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.objective.verification import compare_with_differences
@@ -101,8 +101,8 @@ class Evaluation(ABC):
         """The gradient, shape ``(n,)``, detached; computed at the first call."""
 
     @abstractmethod
-    def hessian(self) -> LinearOperator:
-        """The exact Hessian at this point; valid until the objective is evaluated elsewhere."""
+    def curvature(self) -> LinearOperator:
+        """The exact curvature at this point; valid until the objective is evaluated elsewhere."""
 
 
 class Objective(ABC):
@@ -139,6 +139,14 @@ class Objective(ABC):
     def gradient_at(self, point: Tensor) -> Tensor:
         """The gradient at a point by itself, for differences: no graph is kept."""
 
+    def curvature_gradient(self, evaluation: Evaluation) -> Tensor:
+        """The gradient whose derivative the curvature is: the objective's own unless a subclass has another."""
+        return evaluation.gradient()
+
+    def curvature_gradient_at(self, point: Tensor) -> Tensor:
+        """The same at any point by itself, with no graph."""
+        return self.gradient_at(point)
+
     @final
     @property
     def round_off(self) -> float:
@@ -167,9 +175,8 @@ class Objective(ABC):
             return True
         vector, product = operator.first
         operator.release()
-        verdict = compare_with_differences(
-            self.gradient_at, operator.evaluation.point, operator.evaluation.gradient(), vector, product
-        )
+        point, gradient = operator.evaluation.point, self.curvature_gradient(operator.evaluation)
+        verdict = compare_with_differences(self.curvature_gradient_at, point, gradient, vector, product)
         self.verified = True
         if not verdict.agrees:
             self.leave_exact(verdict.message)
@@ -218,7 +225,7 @@ class CurvatureAt(LinearOperator):
             if self._objective.source is CurvatureSource.EXACT:
                 try:
                     return self._exact_product(vector)
-                except torch.OutOfMemoryError:
+                except (torch.OutOfMemoryError, ClosureError):
                     raise
                 except RuntimeError as error:
                     explanation = explain(error)
@@ -226,9 +233,9 @@ class CurvatureAt(LinearOperator):
                         explanation.cause if explanation else f"{type(error).__name__}: {error}."
                     )
             if self._differences is None:
-                gradient = self.evaluation.gradient()
+                gradient = self._objective.curvature_gradient(self.evaluation)
                 self._differences = FiniteDifferenceOperator(
-                    self._objective.gradient_at, self.evaluation.point, gradient
+                    self._objective.curvature_gradient_at, self.evaluation.point, gradient
                 )
             return self._differences.matvec(vector)
 
@@ -238,7 +245,7 @@ class CurvatureAt(LinearOperator):
 
     def _exact_product(self, vector: Tensor) -> Tensor:
         if self._exact is None:
-            self._exact = self.evaluation.hessian()
+            self._exact = self.evaluation.curvature()
         product = self._exact.matvec(vector)
         if self.first is None and not self._objective.verified:
             self.first = (vector.clone(), product)

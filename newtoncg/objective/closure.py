@@ -22,23 +22,17 @@ import torch
 from torch import Tensor
 
 from newtoncg._typing import Closure
-from newtoncg.curvature import HessianOperator
 from newtoncg.errors import GradientWarning
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.objective.base import CurvatureSource, Evaluation, Objective
 from newtoncg.objective.closure_run import ClosureRunner, Run, Work
+from newtoncg.objective.curvature_model import CurvatureKind, SecondClosure
 from newtoncg.objective.regularization import Regularization
 from newtoncg.replay import Replay
-from newtoncg.vectors import ParameterVector
+from newtoncg.vectors import ParameterVector, same_bits
 
 CHANGE_OF_FIELDS = 1e-3
 """Our choice: the relative change of ``.grad`` after backward that is taken for intended, not for round-off."""
-
-_WORK = {
-    CurvatureSource.EXACT: Work.GRAPH,
-    CurvatureSource.DIFFERENCES: Work.GRADIENT,
-    CurvatureSource.PLAIN_DIFFERENCES: Work.PLAIN,
-}
 
 
 @final
@@ -54,6 +48,8 @@ class ClosureObjective(Objective):
         regularization: What is added to its loss.
         source: Where products come from at first.
         verified: Whether products need no comparison with differences.
+        kind: The matrix that exact products are taken with.
+        curvature_closure: The closure whose curvature is used instead of the closure's own; see `SecondClosure`.
 
     Attributes:
         parameters: The unknowns.
@@ -62,7 +58,7 @@ class ClosureObjective(Objective):
         has_no_gradient: Whether it left no gradient anywhere: there was no graph, and no ``.grad``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the closure, its unknowns, and what is made of them)
         self,
         closure: Closure,
         parameters: ParameterVector,
@@ -70,29 +66,27 @@ class ClosureObjective(Objective):
         regularization: Regularization,
         source: CurvatureSource,
         verified: bool,
+        kind: CurvatureKind = CurvatureKind.HESSIAN,
+        curvature_closure: Closure | None = None,
     ) -> None:
         super().__init__(parameters.size, parameters.dtype, parameters.device, source=source, verified=verified)
-        self.parameters, self.regularization = parameters, regularization
+        self.parameters, self.regularization, self.kind = parameters, regularization, kind
         self.first_returned: Any = None
         self.has_no_gradient = False
         self._runner = ClosureRunner(closure, parameters.tensors, self.counts)
-        self._replay = Replay(tuple({t.device for t in parameters.tensors if t.device.type in {"cuda", "xpu"}}))
+        devices = tuple({t.device for t in parameters.tensors if t.device.type in {"cuda", "xpu"}})
+        self._replay = Replay(devices)
+        self._second = curvature_closure and SecondClosure(curvature_closure, parameters, self.counts, devices)
         self._live: ClosureEvaluation | None = None
 
     def start(self) -> Evaluation:
         """The evaluation at the parameters' present values with its gradient: the first call of the closure."""
         x = self.parameters.read()
         with self._replay.first():
-            run = self._runner.run(_WORK[self.source], first=True)
+            run = self._runner.run(self._work, first=True)
         self.first_returned = run.returned.detach() if isinstance(run.returned, Tensor) else run.returned
         self.has_no_gradient = all(piece is None for piece in run.gradients or [])
-        if run.fields is not None and not self.verified and run.fields.changed(CHANGE_OF_FIELDS):
-            warnings.warn(
-                "the closure changed .grad after backward (gradient clipping?); NewtonCG steps along the gradient of "
-                "the loss itself, as its line search must: remove the change, or make it a part of the loss",
-                GradientWarning,
-                stacklevel=2,
-            )
+        self._warn_of_side_effects(x, run)
         self._spare_unused(run)
         return self._evaluation(x, run)
 
@@ -110,6 +104,36 @@ class ClosureObjective(Objective):
         self._follow(run)
         return self._flat_gradient(run, x)
 
+    def curvature_gradient(self, evaluation: Evaluation) -> Tensor:
+        """The gradient whose derivative the curvature is: the second closure's where there is one."""
+        return self.curvature_gradient_at(evaluation.point) if self._second else evaluation.gradient()
+
+    def curvature_gradient_at(self, point: Tensor) -> Tensor:
+        """The same at any point by itself, with no graph."""
+        if not self._second:
+            return self.gradient_at(point)
+        x = self._move(point)
+        return self.regularization.gradient(self._second.gradient(), x)
+
+    def curvature_at(self, evaluation: ClosureEvaluation, run: Run | None) -> LinearOperator:
+        """The exact curvature at an evaluated point, from the graphs of its run or from the second closure.
+
+        Args:
+            evaluation: The point.
+            run: The run that it was evaluated by, as long as its graph is valid; None afterwards.
+
+        Returns:
+            The operator, regularization included.
+        """
+        if self._second:
+            if run is None:
+                self._move(evaluation.point)
+            second = self._second.run(self.kind.work)
+            if second.failure:
+                raise RuntimeError(second.failure)
+            return self.regularization.curvature(self.kind.operator(self.parameters, second))
+        return self.regularization.curvature(self.kind.operator(self.parameters, evaluation.differentiated()))
+
     def with_gradients(self, evaluation: ClosureEvaluation, run: Run | None) -> Run:
         """A run at an evaluated point with the gradients, and their graph where products come from it.
 
@@ -121,13 +145,13 @@ class ClosureObjective(Objective):
             That run, differentiated, or a new one.
         """
         if run is not None:
-            done = self._runner.differentiate(run, _WORK[self.source])
+            done = self._runner.differentiate(run, self._work)
             self._follow(run)
             if done:
                 return run
         self._move(evaluation.point)
         self._live = evaluation
-        run = self._runner.run(_WORK[self.source])
+        run = self._runner.run(self._work)
         self._follow(run)
         return run
 
@@ -143,6 +167,23 @@ class ClosureObjective(Objective):
         self._release()
         self._runner.undo()
         self._replay.again()
+
+    def _warn_of_side_effects(self, x: Tensor, run: Run) -> None:
+        """Say what the closure did to gradients or parameters behind the optimizer's back."""
+        if run.fields is not None and not self.verified and run.fields.changed(CHANGE_OF_FIELDS):
+            warnings.warn(
+                "the closure changed .grad after backward (gradient clipping?); NewtonCG steps along the gradient of "
+                "the loss itself, as its line search must: remove the change, or make it a part of the loss",
+                GradientWarning,
+                stacklevel=3,
+            )
+        if not same_bits(self.parameters.read(), x):
+            warnings.warn(
+                "the closure changed parameters (clamping?); NewtonCG steps the loss as if it had not: move the change "
+                "behind optimizer.step, or let the loss use a bounded function of a free parameter",
+                GradientWarning,
+                stacklevel=3,
+            )
 
     def _spare_unused(self, run: Run) -> None:
         """Parameters that the loss does not use are not decayed either, as everywhere in torch.optim."""
@@ -169,6 +210,13 @@ class ClosureObjective(Objective):
         if self._live is not None:
             self._live.release()
             self._live = None
+
+    @property
+    def _work(self) -> Work:
+        """What a run must do for gradient and products."""
+        if self.source is CurvatureSource.PLAIN_DIFFERENCES:
+            return Work.PLAIN
+        return self.kind.work if self.source is CurvatureSource.EXACT and not self._second else Work.GRADIENT
 
     def _follow(self, run: Run) -> None:
         """Go on the way that the run had to take, with the reason where something failed."""
@@ -202,22 +250,21 @@ class ClosureEvaluation(Evaluation):
     def gradient(self) -> Tensor:
         """The gradient; from the kept graph of the loss where it is still valid."""
         if self._gradient is None:
-            run = self._with_gradients()
+            run = self.differentiated()
             pieces = self._objective.parameters.flatten(run.gradients or [])
             self._gradient = self._objective.regularization.gradient(pieces, self.point)
         return self._gradient
 
-    def hessian(self) -> LinearOperator:
-        """The exact Hessian through the graph of the gradient."""
-        run = self._with_gradients()
-        operator = HessianOperator(self._objective.parameters, run.gradients or [])
-        return self._objective.regularization.curvature(operator)
+    def curvature(self) -> LinearOperator:
+        """The exact curvature through the kept graphs."""
+        return self._objective.curvature_at(self, self._run)
 
     def release(self) -> None:
         """Let go of the graphs: the parameters are about to change."""
         self._run = None
 
-    def _with_gradients(self) -> Run:
+    def differentiated(self) -> Run:
+        """The run with the gradients of this point, and the graphs that products need."""
         if self._run is None or self._run.gradients is None:
             self._run = self._objective.with_gradients(self, self._run)
         return self._run

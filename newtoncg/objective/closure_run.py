@@ -12,6 +12,7 @@ from torch import Tensor
 
 from newtoncg._typing import Closure
 from newtoncg.capture import BackwardCall, BackwardCapture, leaves
+from newtoncg.curvature import collect_outputs
 from newtoncg.errors import ClosureError
 from newtoncg.objective.base import Counts, reason_of
 from newtoncg.objective.gradient_fields import GradientFields
@@ -24,6 +25,8 @@ class Work(enum.Enum):
     """The loss alone: backward calls are noted, not executed; their graphs are kept."""
     GRADIENT = enum.auto()
     """The gradient too, without a graph."""
+    RETAINED = enum.auto()
+    """The gradient without a graph, and the graph of the loss kept, for Gauss-Newton products."""
     GRAPH = enum.auto()
     """The gradient with its graph, for products."""
     PLAIN = enum.auto()
@@ -41,6 +44,7 @@ class Run:
         gradients: One gradient per tensor, None for zero; None altogether as long as they were not computed.
         failure: Why the work asked for could not be done; empty if it was.
         fields: The ``.grad`` fields after the last backward call.
+        marks: The outputs that were marked.
     """
 
     work: Work
@@ -49,6 +53,11 @@ class Run:
     gradients: list[Tensor | None] | None = None
     failure: str = ""
     fields: GradientFields | None = None
+    marks: list[Tensor] = field(default_factory=list)
+
+    def total(self) -> Tensor:
+        """The scalar that was backpropagated, with its graph."""
+        return torch.stack([term for call in self._distinct_calls() for term in call.terms()]).sum()
 
     def loss(self) -> float:
         """The loss on the host: the sum of what was backpropagated; the returned number where nothing was.
@@ -113,7 +122,7 @@ class ClosureRunner:
         else:
             in_gradients = self._counts.gradient_seconds
             capture = BackwardCapture(self._tensors, lambda call: self._on_backward(run, call, first=first))
-            with self._counts.timed("function"), torch.enable_grad(), capture.open():
+            with self._counts.timed("function"), torch.enable_grad(), capture.open(), collect_outputs() as run.marks:
                 run.returned = self._closure()
             self._counts.function_seconds -= self._counts.gradient_seconds - in_gradients
             if not run.calls and run.work is not Work.PLAIN:
@@ -232,12 +241,12 @@ class ClosureRunner:
         new = run.gradients is None
         try:
             with self._counts.timed("gradient", new=new):
-                pieces = self._gradients_of(call, others, create_graph=run.work is Work.GRAPH)
+                pieces = self._gradients_of(call, others, run.work)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             run.failure = reason_of(error)
-            run.work = Work.GRADIENT if run.work is Work.GRAPH else Work.PLAIN
+            run.work = Work.PLAIN if run.work is Work.GRADIENT else Work.GRADIENT
             return run.work is Work.GRADIENT and self._differentiate(run, call, others, fill=fill)
         count = len(self._tensors)
         run.gradients = [_sum(a, b) for a, b in zip(run.gradients or [None] * count, pieces[:count], strict=True)]
@@ -246,19 +255,20 @@ class ClosureRunner:
                 _accumulate(tensor, piece)
         return True
 
-    def _gradients_of(self, call: BackwardCall, others: Sequence[Tensor], *, create_graph: bool) -> list[Tensor | None]:
+    def _gradients_of(self, call: BackwardCall, others: Sequence[Tensor], work: Work) -> list[Tensor | None]:
         targets = [*self._tensors, *others]
         if call.inputs is not None:
             wanted = {id(tensor) for tensor in call.inputs}
             targets = [tensor for tensor in targets if id(tensor) in wanted]
-        found = torch.autograd.grad(
-            call.losses,
-            targets,
-            grad_outputs=call.weights,
-            create_graph=create_graph,
-            retain_graph=call.retain_graph or create_graph,
-            allow_unused=True,
-        )
+        with torch._C.DisableTorchFunctionSubclass():  # as in Tensor.backward: one input of a subclass is no reason
+            found = torch.autograd.grad(  # to make every gradient one
+                call.losses,
+                targets,
+                grad_outputs=call.weights,
+                create_graph=work is Work.GRAPH,
+                retain_graph=call.retain_graph or work is not Work.GRADIENT,
+                allow_unused=True,
+            )
         by_id = {id(target): piece for target, piece in zip(targets, found, strict=True)}
         return [by_id.get(id(tensor)) for tensor in (*self._tensors, *others)]
 

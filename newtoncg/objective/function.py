@@ -101,7 +101,7 @@ class FunctionEvaluation(Evaluation):
         with self._objective.counts.timed("gradient"):
             return _gradient(self._loss, self._leaf, create_graph=False)
 
-    def hessian(self) -> LinearOperator:
+    def curvature(self) -> LinearOperator:
         """The exact Hessian through the graph of the gradient."""
         self.gradient()
         return HessianOperator(ParameterVector([self._leaf]), [self._gradient])

@@ -93,7 +93,7 @@ def compiled(x: Tensor) -> Tensor:
 CASES: dict[str, tuple[Loss, str, str]] = {
     "once differentiable": (once_alone, "once_differentiable", "differences"),
     "once differentiable inside": (once_inside, "once_differentiable", "differences"),
-    "detached backward": (detached, r"differs by \d+ % from central differences.*detached", "differences"),
+    "detached backward": (detached, r"differ from gradient differences by \d+ %.*detached", "differences"),
     "fused attention": (fused_attention, "attention", "differences"),
     "cdist": (distances, "cdist", "differences"),
     "reentrant checkpoint": (reentrant, "[Rr]eentrant", "plain differences"),
