@@ -182,8 +182,8 @@ def test_inputs_of_a_tensor_subclass_do_not_turn_gradients_into_one() -> None:
     class Labelled(Tensor):
         labels: str
 
-        def clone(self, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 (torch's own signature)
-            copy: Labelled = super().clone(*args, **kwargs)
+        def clone(self, *args: Any, **kwargs: Any) -> Labelled:  # noqa: ANN401 (torch's own signature)
+            copy = super().clone(*args, **kwargs).as_subclass(Labelled)
             copy.labels = self.labels
             return copy
 
@@ -195,8 +195,8 @@ def test_inputs_of_a_tensor_subclass_do_not_turn_gradients_into_one() -> None:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = (model(x.as_subclass(Tensor)) ** 2).sum() + 0.1 * (model.weight**2).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss: Tensor = (model(x.as_subclass(Tensor)) ** 2).sum() + 0.1 * (model.weight**2).sum()
+        torch.autograd.backward(loss)
         return loss
 
     optimizer.step(closure)
