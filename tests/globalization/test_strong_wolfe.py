@@ -67,7 +67,7 @@ def test_an_unbounded_line_ends_at_the_limit_with_its_lowest_point() -> None:
 
 
 def test_what_lies_beyond_a_trial_without_value_is_not_looked_at_again() -> None:
-    """Ever steeper down to the edge of the domain: every longer step is worth trying, but none beyond the edge twice."""
+    """Ever steeper down to the edge of the domain: longer steps are worth trying, but none beyond it twice."""
     line = Line(lambda a: -a - a**2 if a < 0.3 else math.nan, lambda a: -1.0 - 2.0 * a if a < 0.3 else math.nan)
     search = LineSearch(rule="strong-wolfe", curvature=0.1)
     result = strong_wolfe(line, line.conditions(search), initial=0.5, max_evaluations=12)
