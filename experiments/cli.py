@@ -73,7 +73,7 @@ def compare_from_command_line(arguments: Sequence[str]) -> None:
     """Parse the command line of ``compare`` and run it; the exit status is 1 if a run failed."""
     parser = ArgumentParser(prog=f"{PROGRAM} compare", description=comparison.__doc__)
     parser.add_argument("configs", nargs="+", type=Path, help="YAML files of one task, configs/<task>/<run>.yaml")
-    parser.add_argument("--budget", default="40s", help="of each run: 40s, 5000g or 30s,5000g")
+    parser.add_argument("--budget", default="40s,8000g", help="of each run: seconds, gradient equivalents, or both")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder that receives all results")
     options = parser.parse_args(arguments)
     try:

@@ -118,7 +118,8 @@ def test_newtoncg_reaches_a_gradient_that_the_others_do_not(tmp_path: Path) -> N
     )
     assert newton_cg["status"] == "converged"
     assert all(newton_cg["gradient_norm"] < 1e-2 * other["gradient_norm"] for other in others)
-    assert all(newton_cg["test_accuracy"] >= other["test_accuracy"] for other in others)
+    one_image = 1.0 / 450.0  # minimizers differ by an image or two of the test set
+    assert all(newton_cg["test_accuracy"] > other["test_accuracy"] - 2.5 * one_image for other in others)
 
 
 @pytest.mark.slow
