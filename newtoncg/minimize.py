@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -163,6 +164,7 @@ def minimize(
         require_number("tol", tol, minimum=0.0)
     chosen = Options(**options)
     _require_start(x0)
+    started = time.perf_counter()
     source = CurvatureSource.EXACT if chosen.curvature == "hessian" else CurvatureSource.DIFFERENCES
     objective = FunctionObjective(fun, x0, args=args, source=source, verified=chosen.check == "never")
     start = objective.evaluate(x0.detach().reshape(-1))
@@ -178,7 +180,7 @@ def minimize(
         except StopIteration:
             return True
 
-    outcome = run(objective, start, state, settings, callback=stop)
+    outcome = run(objective, start, state, settings, started=started, callback=stop)
     return _result(objective, outcome.evaluation, outcome.report, x0.shape, gradient_tolerance)
 
 

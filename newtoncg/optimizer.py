@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -196,6 +197,7 @@ class NewtonCG(Optimizer):
             TypeError: There is no closure.
             ClosureError: The closure returned what cannot be minimized.
         """
+        started = time.perf_counter()
         parameters, groups = self._stepped()
         if not parameters.tensors:
             return self._call_only(closure)
@@ -215,7 +217,7 @@ class NewtonCG(Optimizer):
         state = solver_state_of(entries, parameters, options["history_size"])
         settings = settings_from(options, parameters, groups, observer=self._observe if self._cg_hooks else None)
         with self._unchanged_on_error(parameters, objective):
-            outcome = run(objective, objective.start(), state, settings)
+            outcome = run(objective, objective.start(), state, settings, started=started)
             objective.finish(outcome.evaluation.point)
             self._commit(outcome, objective, steps=int(entries[0]["step"]) + 1)
         return objective.first_returned

@@ -44,6 +44,11 @@ class Iterate:
         """The gradient at x, shape ``(n,)``."""
         return self.evaluation.gradient()
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the run's limit leaves no further evaluation."""
+        return self.objective.counts.functions >= self.settings.max_evaluations
+
     def trials_left(self, limit: int) -> int:
         """How many trial points this iteration may evaluate: `limit`, or what the run's limit leaves; never 0."""
         left = self.settings.max_evaluations - self.objective.counts.functions

@@ -15,7 +15,7 @@ from newtoncg.iteration.directions import Direction, Solve, lower_rungs, newton_
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.taken import Taken, accepted, refused
 from newtoncg.objective import Evaluation
-from newtoncg.status import Rung
+from newtoncg.status import Rung, SearchStatus
 from newtoncg.vectors import dot, host
 
 
@@ -53,6 +53,9 @@ def descend(
         The next point and state, or why no step was taken.
     """
     for direction in directions:
+        if at.is_exhausted:
+            reasons.append(SearchStatus.EVALUATION_LIMIT.message)
+            break
         result = _search(at, direction, search)
         if isinstance(result.point, _Trial):
             after, length = result.point.evaluation, result.step_length

@@ -52,6 +52,7 @@ def run(
     state: SolverState,
     settings: Settings,
     *,
+    started: float,
     callback: Callable[[Evaluation, StepReport], bool] | None = None,
 ) -> Outcome:
     """Iterate from an evaluated point until a stopping test holds.
@@ -61,12 +62,13 @@ def run(
         evaluation: The starting point.
         state: The memory of earlier runs.
         settings: The settings.
+        started: When the step began, the evaluation of the starting point included, by :func:`time.perf_counter`.
         callback: Called after each iteration with the new point and the report so far; true stops.
 
     Returns:
         The last accepted point, the state after it, and the report.
     """
-    started, total, progress = time.perf_counter(), None, _Progress(objective.round_off)
+    total, progress = None, _Progress(objective.round_off)
     termination = _finite(evaluation)
     while termination is None:
         state = state.learned(evaluation.gradient())
@@ -135,7 +137,7 @@ def _exhausted(
 ) -> Termination | None:
     """Why the loop ends after an iteration, if it does."""
     if not taken.moved:
-        return Termination.STALLED
+        return Termination.EVALUATION_LIMIT if at.is_exhausted else Termination.STALLED
     if callback is not None and callback(taken.evaluation, total):
         return Termination.CALLBACK
     if taken.evaluation.value < at.settings.lower_bound:

@@ -50,15 +50,16 @@ class EisenstatWalker:
         gamma: The factor of choice 2, in (0, 1].
         alpha: The exponent of choice 2, in (1, 2].
         initial: The first term, in (0, 1).
-        largest: The upper bound, in (0, 1).
+        largest: The upper bound, in (0, 1). The paper proposes 0.9; 1/4 took the fewest products and gradients on the
+            problem table among 0.1, 0.25, 0.5 and 0.9, and went further on small physics-informed networks.
         smallest: The lower bound, in (0, 1): no accuracy is asked for that the dtype cannot give.
     """
 
     choice: int = 2
     gamma: float = 0.9
     alpha: float = (1.0 + math.sqrt(5.0)) / 2.0
-    initial: float = 0.5
-    largest: float = 0.5
+    initial: float = 0.25
+    largest: float = 0.25
     smallest: float = 1e-10
 
     def __post_init__(self) -> None:

@@ -90,7 +90,7 @@ def test_a_network_trains_with_gauss_newton_and_never_meets_negative_curvature(g
         return loss
 
     losses = []
-    for _ in range(15):
+    for _ in range(30):
         losses.append(float(optimizer.step(closure)))
         assert optimizer.report is not None
         assert not optimizer.report.negative_curvature
