@@ -1,5 +1,5 @@
 # make run      train a classifier of handwritten digits with NewtonCG, L-BFGS and Adam; ends with a table and a figure
-# make test     run the tests
+# make test     run the tests                 make test-drop-in  those inside DeepXDE, PINA, neurodiffeq, GPyTorch, skorch
 # make lint     ruff: rules and format        make format   mend what ruff can mend
 # make types    mypy                          make wheel    build the wheel and import it
 # make clean    remove .venv, caches and builds
@@ -17,9 +17,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
+DROP_IN := $(VENV)/drop-in
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format types wheel constraints clean
+.PHONY: help install run test test-drop-in lint format types wheel constraints clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -41,6 +42,16 @@ run: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Those packages bring many others: they get an environment of their own, so that none slips into constraints.txt.
+test-drop-in: $(DROP_IN)/.installed
+	$(DROP_IN)/bin/python -m pytest -m drop_in tests/drop_in
+
+$(DROP_IN)/.installed: $(INSTALLED)
+	$(BIN)/python -m venv --without-pip $(DROP_IN)
+	$(PIP) --python $(DROP_IN)/bin/python install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
+	$(PIP) --python $(DROP_IN)/bin/python install --constraint constraints.txt --no-build-isolation --editable '.[dev,drop-in]'
+	@touch $@
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
