@@ -32,7 +32,8 @@ Arguments: TypeAlias = tuple[Any, ...]
 Keywords: TypeAlias = dict[str, Any]
 
 FORMATS = (".png", ".pdf", ".svg")
-IN_BAR = ("loss_after", "gradient_norm", "cg_iterations")
+IN_BAR = {"loss_after": "loss_after", "gradient_norm": "|g|", "cg_iterations": "cg"}
+"""What the progress bar shows, under names that leave room for the numbers."""
 
 
 class NewtonCGMonitor(CallbackBase):
@@ -41,8 +42,8 @@ class NewtonCGMonitor(CallbackBase):
     - Before training it refuses gradient scaling, clipping and accumulation, with the remedy.
     - Each report goes to every logger, as ``newton_cg/loss``, ``newton_cg/gradient_norm``, ...: all numbers of
       :class:`~newtoncg.iteration.StepReport`, and the totals of :class:`~newtoncg.lightning.history.History`. The
-      progress bar and `callback_metrics` have ``newton_cg/loss_after``, ``newton_cg/gradient_norm`` and
-      ``newton_cg/cg_iterations``.
+      progress bar shows ``loss_after``, ``|g|`` and ``cg``; `callback_metrics` have these as
+      ``newton_cg/loss_after``, ``newton_cg/gradient_norm`` and ``newton_cg/cg_iterations``.
     - What the module logs in `training_step`, and its torchmetrics, count the first evaluation of each step alone, at
       the point where the step starts; without the monitor they count trial points too.
     - In steps that take longer than `live` seconds the progress bar says where the CG iteration stands.
@@ -117,9 +118,9 @@ class NewtonCGMonitor(CallbackBase):
             for destination in trainer.loggers:
                 destination.log_metrics(numbers, step=first + number)
         self._reports.clear()
-        for name in IN_BAR:
-            if name in row:
-                pl_module.log(f"newton_cg/{name}", row[name], prog_bar=True, logger=False, on_step=True, on_epoch=False)
+        for name, shown in IN_BAR.items() if row else ():
+            pl_module.log(shown, row[name], prog_bar=True, logger=False, on_step=True, on_epoch=False)
+            pl_module.log(f"newton_cg/{name}", row[name], logger=False, on_step=True, on_epoch=False)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the table and draw the figure."""
