@@ -13,8 +13,8 @@ from newtoncg.krylov.forcing import EisenstatWalker, FixedForcing, Forcing, Supe
 Plain: TypeAlias = "str | float | dict[str, Any]"
 """A name, a number, or a config object as a dictionary with its class's name under ``"class"``."""
 
-GlobalizationChoice: TypeAlias = "str | LineSearch | TrustRegion | Mapping[str, Any]"
-"""A name, a config object, or its plain form."""
+GlobalizationChoice: TypeAlias = "str | LineSearch | TrustRegion"
+"""A name or a config object."""
 
 _GLOBALIZATIONS: dict[str, LineSearch | TrustRegion] = {
     "line-search": LineSearch(),
@@ -34,7 +34,7 @@ def plain(choice: Any) -> Any:  # noqa: ANN401 (any choice; what is no config ob
     return choice
 
 
-def globalization_from(choice: GlobalizationChoice) -> LineSearch | TrustRegion:
+def globalization_from(choice: GlobalizationChoice | Mapping[str, Any]) -> LineSearch | TrustRegion:
     """The globalization of a name, a config object or its plain form.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no annotations
+from threadpoolctl import threadpool_limits
 
 import newtoncg
 from tests.problems import Problem, select
@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not methods or not problems:
         logger.error("no method or no problem has such a name; methods: %s", ", ".join(available_methods()))
         return 2
+    logging.getLogger("newtoncg").setLevel(logging.WARNING)
     begin = time.perf_counter()
     with threadpool_limits(limits=1):  # for the linear algebra of numpy and scipy
         table = compare(methods, problems)

@@ -65,8 +65,9 @@ def _summary(table: Table, methods: Sequence[str]) -> str:
     """One row per method."""
     common = solved_by_all(table, methods)
     header = ["method", "(a)", "(b)", "both", "false claims", "f", "g", "Hv"]
-    header += ["f common", "g common", "Hv common", "f until solved", "g until solved", "Hv until solved", "seconds"]
+    header += ["f common", "g common", "Hv common", "f until solved", "g until solved", "Hv until solved", "time"]
     rows = []
+    seconds = [sum(row[column].solution.seconds for row in table) for column in range(len(methods))]
     for column, name in enumerate(methods):
         judged = [row[column] for row in table]
         verdicts = [one.verdict for one in judged]
@@ -75,11 +76,11 @@ def _summary(table: Table, methods: Sequence[str]) -> str:
         everything = total(one.solution.costs for one in judged)
         shared = total(row[name].solution.costs for row in common)
         until = total(row[name].costs_until_solved for row in common)
-        seconds = sum(one.solution.seconds for one in judged)
         claims = sum(one.is_false_claim for one in judged)
         numbers = [*solved, claims, *_triple(everything), *_triple(shared), *_triple(until)]
-        rows.append([name, *(str(number) for number in numbers), f"{seconds:.1f}"])
-    text = f"*common*: totals over the {len(common)} problems that every method of this run solved in both senses."
+        rows.append([name, *(str(number) for number in numbers), f"{seconds[column] / min(seconds):.1f}"])
+    text = f"*common*: totals over the {len(common)} problems that every method of this run solved in both senses; "
+    text += "*time*: of the whole table, in multiples of the fastest method of this run."
     return f"## Summary\n\n{_rows(header, rows)}\n\n{text}"
 
 
