@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 SCALING = (
@@ -27,13 +29,51 @@ ACCUMULATION = (
 )
 
 
+def require_one_process() -> None:
+    """Refuse a process group of several ranks: each would step its own way, and replicas drift apart in silence.
+
+    Raises:
+        RuntimeError: The default process group has more than one rank.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        ranks = torch.distributed.get_world_size()
+        if ranks > 1:
+            raise RuntimeError(
+                f"the default process group has {ranks} ranks, but NewtonCG does not average losses, gradients and "
+                "products over processes yet, and the replicas would drift apart: train in one process"
+            )
+
+
+def require_steppable(parameter: Tensor) -> None:
+    """Refuse a parameter that no step can move.
+
+    Args:
+        parameter: The parameter.
+
+    Raises:
+        TypeError: It is neither floating-point nor complex, or a part of a sharded tensor.
+    """
+    if not (parameter.is_floating_point() or parameter.is_complex()):
+        raise TypeError(
+            f"parameters must be of a floating-point or complex dtype; received one of {parameter.dtype}: leave it "
+            "out, or convert it with .float()"
+        )
+    if hasattr(parameter, "device_mesh"):
+        raise TypeError(
+            f"parameters must be whole tensors; received a {type(parameter).__name__} on {parameter.device_mesh}: "
+            "NewtonCG does not step sharded parameters (FSDP2, tensor parallel) yet; train without sharding"
+        )
+
+
 def require_closure(_optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """A hook before each step: explains a missing closure, and refuses one that a trainer would spoil.
 
     Raises:
         TypeError: There is no closure.
         ValueError: The closure belongs to a trainer whose settings no closure can work with.
+        RuntimeError: There are several processes.
     """
+    require_one_process()
     closure = args[1] if len(args) > 1 else kwargs.get("closure")
     if not callable(closure):
         raise TypeError(

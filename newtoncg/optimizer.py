@@ -17,7 +17,7 @@ from torch.optim.optimizer import ParamsT
 from torch.utils.hooks import RemovableHandle
 
 from newtoncg._typing import Closure
-from newtoncg.closure_checks import require_closure
+from newtoncg.closure_checks import require_closure, require_steppable
 from newtoncg.configs import GlobalizationChoice, plain
 from newtoncg.errors import GradientWarning, unknown_keyword
 from newtoncg.iteration import Outcome, StepReport, run
@@ -170,12 +170,11 @@ class NewtonCG(Optimizer):
             param_group = group
         super().add_param_group(param_group)
         for parameter in self.param_groups[-1]["params"]:
-            if not (parameter.is_floating_point() or parameter.is_complex()):
+            try:
+                require_steppable(parameter)
+            except TypeError:
                 del self.param_groups[-1]
-                raise TypeError(
-                    f"parameters must be of a floating-point or complex dtype; received one of {parameter.dtype}: "
-                    "leave it out, or convert it with .float()"
-                )
+                raise
             if parameter.requires_grad:
                 self._entry(parameter)
 
