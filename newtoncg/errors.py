@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class ClosureError(RuntimeError):
@@ -27,8 +27,22 @@ def unknown_choice(name: str, received: object, choices: Iterable[str]) -> Value
     return ValueError(f"{name} must be one of {', '.join(map(repr, known))}; received {received!r}{hint}")
 
 
-def unknown_keyword(where: str, received: str, known: Iterable[str]) -> TypeError:
-    """The error for a keyword that `where` does not have, with the nearest valid spelling."""
+def unknown_keyword(
+    where: str, received: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> TypeError:
+    """The error for a keyword that `where` does not have, with the nearest valid spelling.
+
+    Args:
+        where: Who received it.
+        received: The keyword.
+        known: The keywords that there are.
+        elsewhere: What to do about keywords that other packages have.
+
+    Returns:
+        The error, to be raised.
+    """
+    if elsewhere and received in elsewhere:
+        return TypeError(f"{where} has no option {received!r}: {elsewhere[received]}")
     names = sorted(known)
     nearest = difflib.get_close_matches(received, names, n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"it takes {', '.join(names)}."

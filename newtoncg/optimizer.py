@@ -24,7 +24,15 @@ from newtoncg.iteration import Outcome, StepReport, run
 from newtoncg.krylov import CGObserver, CGProgress
 from newtoncg.krylov.forcing import ForcingChoice
 from newtoncg.objective import ClosureObjective, CurvatureKind, CurvatureSource
-from newtoncg.optimizer_options import CURVATURES, OPTIONS, PER_GROUP, regularization_from, settings_from, validate
+from newtoncg.optimizer_options import (
+    CURVATURES,
+    ELSEWHERE,
+    OPTIONS,
+    PER_GROUP,
+    regularization_from,
+    settings_from,
+    validate,
+)
 from newtoncg.optimizer_state import ENTRY_KEYS, entries_of, initial_entry, solver_state_of
 from newtoncg.status import Termination
 from newtoncg.vectors import ParameterVector
@@ -125,7 +133,7 @@ class NewtonCG(Optimizer):
             "check": check,
         }
         for name in unknown:
-            raise unknown_keyword("NewtonCG", name, ("params", *defaults))
+            raise unknown_keyword("NewtonCG", name, OPTIONS, ELSEWHERE)
         validate(defaults)
         self._report: StepReport | None = None
         self._cg_hooks: OrderedDict[int, CGObserver] = OrderedDict()

@@ -22,6 +22,15 @@ OPTIONS = (
 )  # fmt: skip
 """The names of all options, in the order of the constructor."""
 
+ELSEWHERE = {
+    "line_search_fn": 'write globalization="strong-wolfe", or leave it out for the trust region',
+    "learning_rate": "write lr",
+    "momentum": "leave it out, Newton steps have none",
+    "betas": "leave it out, Newton steps keep no moving averages",
+    "damping": 'leave it out, globalization="trust-region" bounds the step and adapts by itself',
+}
+"""What to do about options that other optimizers have."""
+
 PER_GROUP = ("lr", "weight_decay")
 """The options that may differ between parameter groups."""
 
