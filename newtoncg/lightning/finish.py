@@ -132,8 +132,8 @@ class SecondOrderFinish(CallbackBase):
             logger.info("%s takes over from %s after %d steps: %s", after, before, self.switched_at, reason)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that metrics of the validation are fresh."""
-        self._validated = self._validated or not trainer.sanity_checking
+        """Note that metrics of the validation are fresh; a sanity check comes before the first epoch starts."""
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the metric, if it is fresh."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -11,7 +11,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import newtoncg
 from newtoncg.lightning import NewtonCGMonitor, SecondOrderFinish
+from newtoncg.lightning.packages import CallbackBase
 from tests.lightning.training import EACH_PACKAGE, data, fit, loader, regression, same_bits, trainer
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule, Trainer
+
+    from tests.lightning.training import Regression
 
 REMEDIES = {
     "gradient_clip_val": r"gradient_clip_val=0\.5.*leave gradient_clip_val out",
@@ -24,6 +30,25 @@ SETTINGS: dict[str, dict[str, Any]] = {
 REFUSED = pytest.mark.parametrize("name", SETTINGS)
 
 
+class Started(CallbackBase):
+    """Notes whether training has begun."""
+
+    def __init__(self) -> None:
+        self.started = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = True
+
+
+def refused_before_training(package: str, module: Regression, message: str, callback: object, **settings: Any) -> None:  # noqa: ANN401
+    """Training with the callback is refused before it begins."""
+    started = Started()
+    with pytest.raises(ValueError, match=message):
+        fit(module, package=package, max_epochs=1, callbacks=[callback, started], **settings)
+    assert not started.started
+    assert module.evaluations == []
+
+
 def scaling(package: str) -> dict[str, Any]:
     """Gradient scaling on the CPU, where precision="16-mixed" itself is not offered."""
     plugin = importlib.import_module(f"{package}.plugins").MixedPrecision
@@ -32,27 +57,20 @@ def scaling(package: str) -> dict[str, Any]:
 
 @EACH_PACKAGE
 @REFUSED
-def test_the_monitor_refuses_before_the_first_evaluation(package: str, name: str) -> None:
-    module = regression(package)
-    with pytest.raises(ValueError, match=REMEDIES[name]):
-        fit(module, package=package, max_epochs=1, callbacks=[NewtonCGMonitor()], **SETTINGS[name])
-    assert module.evaluations == []
+def test_the_monitor_refuses_before_training(package: str, name: str) -> None:
+    refused_before_training(package, regression(package), REMEDIES[name], NewtonCGMonitor(), **SETTINGS[name])
 
 
 @EACH_PACKAGE
-def test_the_monitor_refuses_gradient_scaling_before_the_first_evaluation(package: str) -> None:
-    module = regression(package)
-    with pytest.raises(ValueError, match=r"16-mixed.*without its closure.*bf16-mixed"):
-        fit(module, package=package, max_epochs=1, callbacks=[NewtonCGMonitor()], **scaling(package))
-    assert module.evaluations == []
+def test_the_monitor_refuses_gradient_scaling_before_training(package: str) -> None:
+    message = r"16-mixed.*without its closure.*bf16-mixed"
+    refused_before_training(package, regression(package), message, NewtonCGMonitor(), **scaling(package))
 
 
 @REFUSED
 def test_the_handover_refuses_before_the_first_optimizer_begins(name: str) -> None:
     module = regression(optimizers=lambda module: torch.optim.Adam(module.parameters()))
-    with pytest.raises(ValueError, match=REMEDIES[name]):
-        fit(module, max_epochs=1, callbacks=[SecondOrderFinish(epoch=1)], **SETTINGS[name])
-    assert module.evaluations == []
+    refused_before_training("pytorch_lightning", module, REMEDIES[name], SecondOrderFinish(epoch=1), **SETTINGS[name])
 
 
 @EACH_PACKAGE

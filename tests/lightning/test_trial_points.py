@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from torch import Tensor
-from torchmetrics import CatMetric, MeanMetric, MetricCollection
+from torchmetrics import CatMetric, MeanMetric, Metric, MetricCollection, SumMetric
 
 from newtoncg.lightning import NewtonCGMonitor
 from newtoncg.lightning.trial_points import unlogged
@@ -21,6 +21,22 @@ if TYPE_CHECKING:
     from tests.lightning.training import Regression
 
 BATCHES = 4
+
+
+class InPlace(Metric):
+    """A metric that adds to its state in place, as those of classification do."""
+
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", default=torch.tensor(0.0))
+
+    def update(self, value: Tensor) -> None:
+        self.total += value
+
+    def compute(self) -> Tensor:
+        return self.total
 
 
 @dataclass
@@ -117,9 +133,9 @@ def test_manual_optimization_counts_each_step_once_too() -> None:
     assert math.isfinite(made.callback_metrics["after"].item()), "what is logged after the step is kept"
 
 
-def test_an_exception_in_a_trial_point_leaves_logging_as_it_was() -> None:
+@pytest.mark.parametrize("metric", [CatMetric(), SumMetric(), InPlace()], ids=["lists", "sums", "sums in place"])
+def test_an_exception_in_a_trial_point_leaves_logging_as_it_was(metric: Metric) -> None:
     module = regression()
-    metric = CatMetric()
     module.metric = metric
     metric.update(torch.tensor(1.0))
 
