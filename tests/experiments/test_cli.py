@@ -98,6 +98,7 @@ def test_an_unknown_setting_is_named(override: str, named: str, capsys: pytest.C
     ("arguments", "message"),
     [
         (["absent.yaml"], "config not found: absent.yaml"),
+        ([config_of("adam"), "--seeds=0"], "seeds must be >= 1, got 0"),
         ([config_of("adam"), "--budget=3x"], "budget '3x' not understood"),
     ],
 )
@@ -113,7 +114,7 @@ def test_newtoncg_reaches_a_gradient_that_the_others_do_not(tmp_path: Path) -> N
     configs = [config_of(name) for name in ("newton_cg", "lbfgs", "adam")]
     main(["compare", *configs, "--budget=6000g", f"--results={tmp_path}"])
     newton_cg, *others = (
-        json.loads((tmp_path / "digits" / name / "summary.json").read_text(encoding="utf-8"))
+        json.loads((tmp_path / "digits" / name / "seed0" / "summary.json").read_text(encoding="utf-8"))
         for name in ("newton_cg", "lbfgs", "adam")
     )
     assert newton_cg["status"] == "converged"
@@ -138,7 +139,7 @@ def test_compare_runs_shows_and_survives(tmp_path: Path, capsys: pytest.CaptureF
     table = (results / "comparison.md").read_text(encoding="utf-8")
     assert "| adam | Adam |" in table
     assert "| lbfgs | LBFGS |" in table
-    assert "- broken failed with exit status" in table
-    for name in ("comparison.csv", "comparison.png", "adam/config.yaml", "adam/history.csv", "adam/summary.json"):
+    assert "- broken, seed 0, failed with exit status" in table
+    for name in ("comparison.csv", "comparison.png", "adam/seed0/config.yaml", "adam/seed0/summary.json"):
         assert (results / name).is_file()
     assert str(results / "comparison.png") in capsys.readouterr().out

@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.classification import Classifier
-from experiments.digits import DigitsData
-from experiments.networks import SoftmaxRegression, TanhMLP
+from experiments.classification import Classifier, DigitsData, SmoothCNN, SoftmaxRegression, TanhMLP
 
 
 @pytest.fixture(name="data")
@@ -45,7 +43,15 @@ def test_an_epoch_repeats_the_full_batch(data: DigitsData) -> None:
     assert all(batch[0] is data.training_set()[0] for batch in batches)
 
 
-@pytest.mark.parametrize("network", [SoftmaxRegression(64, 10), TanhMLP(64, 10, widths=(5, 4)), TanhMLP(64, 10, ())])
+NETWORKS = [
+    SoftmaxRegression(64, 10),
+    TanhMLP(64, 10, widths=(5, 4)),
+    TanhMLP(64, 10, ()),
+    SmoothCNN(channels=(2, 3)),
+]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 def test_the_objective_is_cross_entropy_plus_l2(data: DigitsData, network: nn.Module) -> None:
     features, labels = data.training_set()
     task = Classifier(network, l2=0.3)

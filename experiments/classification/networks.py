@@ -1,4 +1,4 @@
-"""Networks that configs choose by class path."""
+"""Networks that configs choose by class path; all are smooth."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TanhMLP(nn.Module):
 
         Args:
             inputs: Number of features.
-            outputs: Number of classes.
+            outputs: Number of outputs.
             widths: Sizes of the hidden layers, from first to last.
         """
         super().__init__()
@@ -45,7 +45,43 @@ class TanhMLP(nn.Module):
         self.layers = nn.Sequential(*layers, _xavier_linear((inputs, *widths)[-1], outputs))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features ``(n, inputs)`` to scores ``(n, outputs)``."""
+        """Map features ``(n, inputs)`` to outputs ``(n, outputs)``."""
+        values: Tensor = self.layers(features)
+        return values
+
+
+class SmoothCNN(nn.Module):
+    """Two 3 x 3 convolutions with softplus, each followed by 2 x 2 average pooling, and a linear layer."""
+
+    def __init__(self, side: int = 8, outputs: int = 10, channels: tuple[int, int] = (8, 16)) -> None:
+        """Create the layers.
+
+        Args:
+            side: Height and width of the images, a multiple of 4.
+            outputs: Number of classes.
+            channels: Channels after the first and after the second convolution.
+
+        Raises:
+            ValueError: If the side cannot be halved twice.
+        """
+        super().__init__()
+        if side < 4 or side % 4:
+            raise ValueError(f"side must be a positive multiple of 4, got {side}")
+        first, second = channels
+        self.layers = nn.Sequential(
+            nn.Unflatten(1, (1, side, side)),
+            nn.Conv2d(1, first, kernel_size=3, padding=1),
+            nn.Softplus(),
+            nn.AvgPool2d(2),
+            nn.Conv2d(first, second, kernel_size=3, padding=1),
+            nn.Softplus(),
+            nn.AvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(second * (side // 4) ** 2, outputs),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map images ``(n, side * side)`` to scores ``(n, outputs)``."""
         scores: Tensor = self.layers(features)
         return scores
 

@@ -21,17 +21,20 @@ class Counts:
         forwards: Evaluations of the training loss.
         gradients: Backward passes through the training loss.
         products: Hessian-vector products, as reported by the optimizer.
+        differenced: Those of them that were differences of gradients; these gradients are counted as such.
     """
 
     steps: int = 0
     forwards: int = 0
     gradients: int = 0
     products: int = 0
+    differenced: int = 0
 
     @property
     def gradient_equivalents(self) -> float:
         """Total work in units of one forward and backward pass."""
-        work = FORWARD_COST * self.forwards + BACKWARD_COST * self.gradients + PRODUCT_COST * self.products
+        exact = self.products - self.differenced
+        work = FORWARD_COST * self.forwards + BACKWARD_COST * self.gradients + PRODUCT_COST * exact
         return work / (FORWARD_COST + BACKWARD_COST)
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from experiments.budget import Budget, Counts
+from experiments.recording import Budget, Counts
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,10 @@ def test_work_is_counted_in_gradients() -> None:
     assert Counts(forwards=1, gradients=1).gradient_equivalents == 1.0
     assert Counts(forwards=3).gradient_equivalents == 1.0
     assert Counts(products=3).gradient_equivalents == 4.0
+
+
+def test_differences_of_gradients_are_not_counted_twice() -> None:
+    exact = Counts(forwards=10, gradients=10, products=3)
+    differenced = Counts(forwards=10, gradients=10, products=3, differenced=3)
+    assert exact.gradient_equivalents == 14.0
+    assert differenced.gradient_equivalents == 10.0

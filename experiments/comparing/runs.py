@@ -1,4 +1,4 @@
-"""A run: one config trained in a process of its own on a budget, and what it left behind."""
+"""A run: one config trained with one seed in a process of its own on a budget, and what it left behind."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.budget import Budget
-from experiments.measuring import Row, read_rows
-from experiments.recording import HISTORY_FILE, SUMMARY_FILE
+from experiments.recording import Budget, Row, read_rows
+from experiments.recording.recorder import HISTORY_FILE, SUMMARY_FILE
 
 PROGRAM = (sys.executable, "-m", "experiments")
 LOG_FILE = "log.txt"
@@ -23,17 +22,26 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One config and the folder its results go to.
+    """One config, one seed, and the folder its results go to.
 
     Attributes:
-        name: Name of the run within its task, such as ``newton_cg``.
+        name: Name of the config within its task, such as ``newton_cg``.
         config: The YAML file.
         folder: Receives history, summary, resolved config and log.
+        seed: Seed of everything random in training, the initial parameters above all.
+        settings: What overrides the config, as ``key=value``.
     """
 
     name: str
     config: Path
     folder: Path
+    seed: int = 0
+    settings: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How the run is called while it goes on."""
+        return f"{self.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +53,14 @@ class Outcome:
         rows: Its measurements, possibly none.
         summary: Its summary, None if it failed.
         error: One line that says why it failed, None if it did not.
+        is_kept: Whether it stems from an earlier comparison.
     """
 
     run: Run
     rows: Sequence[Row]
     summary: dict[str, Any] | None
     error: str | None
+    is_kept: bool = False
 
     @property
     def status(self) -> str:
@@ -58,14 +68,21 @@ class Outcome:
         return "failed" if self.summary is None else str(self.summary["status"])
 
 
-def plan(configs: Sequence[Path], results: Path) -> list[Run]:
-    """Arrange configs ``configs/<task>/<run>.yaml`` as runs with folders ``<results>/<task>/<run>``.
+def plan(configs: Sequence[Path], results: Path, *, seeds: int = 1, settings: Sequence[str] = ()) -> list[Run]:
+    """Arrange configs ``configs/<task>/<run>.yaml`` as runs with folders ``<results>/<task>/<run>/seed<seed>``.
+
+    Args:
+        configs: YAML files of one task.
+        results: The folder of all results.
+        seeds: How many seeds each config is run with, ``>= 1``: 0, 1, and so on.
+        settings: What overrides every config, as ``key=value``.
 
     Returns:
-        The runs, in the order of the configs.
+        The runs: all configs in their order with the first seed, then all with the second, and so on.
 
     Raises:
-        ValueError: If a file is missing, the tasks differ, or two runs have the same name.
+        ValueError: If a file is missing, the tasks differ, two runs have the same name, there is no seed, or a setting
+            is not of that form.
     """
     missing = [str(config) for config in configs if not config.is_file()]
     if missing:
@@ -76,8 +93,23 @@ def plan(configs: Sequence[Path], results: Path) -> list[Run]:
     doubled = [name for name, count in Counter(config.stem for config in configs).items() if count > 1]
     if doubled:
         raise ValueError(f"runs are named after their files, and {doubled} occurs more than once: rename one of them")
+    if seeds < 1:
+        raise ValueError(f"seeds must be >= 1, got {seeds}")
+    for setting in settings:
+        if not setting.partition("=")[1]:
+            raise ValueError(f"setting {setting!r} not understood: write it as model.init_args.l2=1e-3")
     folder = results / tasks.pop()
-    return [Run(name=config.stem, config=config, folder=folder / config.stem) for config in configs]
+    return [
+        Run(
+            name=config.stem,
+            config=config,
+            folder=folder / config.stem / f"seed{seed}",
+            seed=seed,
+            settings=tuple(settings),
+        )
+        for seed in range(seeds)
+        for config in configs
+    ]
 
 
 def execute(
@@ -109,14 +141,16 @@ def execute(
 
 
 def _arguments(run: Run, budget: Budget) -> list[str]:
-    """Write the arguments of one run."""
-    options = {
-        "config": str(run.config),
-        "record.budget": str(budget),
-        "trainer.default_root_dir": str(run.folder),
-        "trainer.enable_progress_bar": "false",
-    }
-    return ["fit", *(f"--{name}={value}" for name, value in options.items())]
+    """Write the arguments of one run; the last of two for the same key holds."""
+    options = [
+        f"config={run.config}",
+        f"seed_everything={run.seed}",
+        "trainer.enable_progress_bar=false",
+        *run.settings,
+        f"record.budget={budget}",
+        f"trainer.default_root_dir={run.folder}",
+    ]
+    return ["fit", *(f"--{option}" for option in options)]
 
 
 def _rows_while_running(process: subprocess.Popen[bytes], history: Path) -> Iterator[Row]:
@@ -136,6 +170,7 @@ def collect(run: Run, return_code: int) -> Outcome:
     summary = run.folder / SUMMARY_FILE
     if return_code == 0 and summary.is_file():
         return Outcome(run=run, rows=rows, summary=json.loads(summary.read_text(encoding="utf-8")), error=None)
-    lines = (run.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").split("\n")
+    log = run.folder / LOG_FILE
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
     return Outcome(run=run, rows=rows, summary=None, error=f"exit status {return_code}: {last}")

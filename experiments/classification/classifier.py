@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torchmetrics.functional.classification import multiclass_accuracy
 
+import newtoncg
 from experiments.interfaces import Batch, Task
 
 
@@ -39,11 +41,13 @@ class Classifier(Task):
     def objective(self, batch: Batch) -> Tensor:
         """Return cross-entropy plus the L2 term; shape ``()``."""
         features, labels = batch
+        scores = newtoncg.outputs(self(features))
         squares = [parameter.square().sum() for parameter in self.parameters()]
-        return cross_entropy(self(features), labels) + 0.5 * self.l2 * sum(squares, start=features.new_zeros(()))
+        return cross_entropy(scores, labels) + 0.5 * self.l2 * sum(squares, start=features.new_zeros(()))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log the share of correctly classified images."""
+        """Log the share of correctly classified points."""
         features, labels = batch
-        accuracy = (self(features).argmax(dim=1) == labels).double().mean()
+        scores = self(features)
+        accuracy = multiclass_accuracy(scores, labels, num_classes=scores.shape[1], average="micro")
         self.log("test_accuracy", accuracy, batch_size=len(labels))

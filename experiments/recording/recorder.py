@@ -16,9 +16,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from experiments.budget import Budget, Counts
 from experiments.interfaces import Batch
-from experiments.measuring import COLUMNS, Clock, Row, measure
+from experiments.recording.budget import Budget, Counts
+from experiments.recording.measuring import COLUMNS, Clock, Row, measure
 
 HISTORY_FILE, SUMMARY_FILE = "history.csv", "summary.json"
 RECORDED_PACKAGES = ("newtoncg", "torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn")
@@ -28,7 +28,8 @@ class RunRecorder(Callback):
     """Counts evaluations, measures loss and gradient norm on the whole training set, and stops at the budget.
 
     Gradients are counted by a hook on the loss, which sees every backward pass, however the optimizer asks for it;
-    products are taken from the optimizer's report. Writes ``history.csv``, one row per measurement, and
+    products are taken from the optimizer's report. Those taken as differences of gradients cost what the hook has
+    counted and nothing more. Writes ``history.csv``, one row per measurement, and
     ``summary.json`` into the trainer's root folder.
     """
 
@@ -45,12 +46,14 @@ class RunRecorder(Callback):
         self.gradient_tolerance = gradient_tolerance
         self.interval = interval
         self.counts = Counts()
+        self.optimizers: list[str] = []
         self.rows: list[Row] = []
         self.status = "ended"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the starting point and start the clock."""
         self.counts = Counts()
+        self.optimizers = []
         self.rows = []
         self.status = "ended"
         self._folder = Path(trainer.default_root_dir)
@@ -76,12 +79,26 @@ class RunRecorder(Callback):
     ) -> None:
         """Count the step, measure when it is time, stop when there is a reason to."""
         self.counts.steps += 1
-        self.counts.products += reported_products(trainer.optimizers[0])
+        self._count_products(trainer.optimizers[0])
         is_spent = self.budget.spent(self._clock.seconds, self.counts.gradient_equivalents) >= 1.0
         if is_spent or self._clock.seconds - self.rows[-1].seconds >= self.interval:
             row = self._measure(trainer, pl_module)
             pl_module.log_dict({"loss": row.train_loss, "gradient_norm": row.gradient_norm}, prog_bar=True)
             self._stop_where_due(trainer, row, is_spent=is_spent)
+
+    def _count_products(self, optimizer: Optimizer) -> None:
+        """Note which optimizer took the last step, and its products.
+
+        A step that goes over to differences halfway counts as one of differences: it happens once a run at most.
+        """
+        name = type(optimizer).__name__
+        if name not in self.optimizers:
+            self.optimizers.append(name)
+        report = getattr(optimizer, "report", None)
+        products = int(getattr(report, "products", 0))
+        self.counts.products += products
+        if getattr(report, "curvature", "exact") != "exact":
+            self.counts.differenced += products
 
     def _stop_where_due(self, trainer: Trainer, row: Row, *, is_spent: bool) -> None:
         """End training after this step if there is a reason to."""
@@ -116,13 +133,12 @@ class RunRecorder(Callback):
         """Write one row, with the clock on hold."""
         with self._clock.on_hold():
             seconds = self._clock.seconds
-            loss, gradient_norm = measure(trainer, module)
+            measurement = measure(trainer, module)
             row = Row(
                 seconds=round(seconds, 6),
                 **asdict(self.counts),
                 gradient_equivalents=round(self.counts.gradient_equivalents, 3),
-                train_loss=loss,
-                gradient_norm=gradient_norm,
+                **asdict(measurement),
             )
             self.rows.append(row)
             self._writer.writerow(asdict(row))
@@ -132,10 +148,12 @@ class RunRecorder(Callback):
     def _write_summary(self, trainer: Trainer, module: LightningModule) -> None:
         """Write result, seed, versions and machine as JSON; the settings stand in ``config.yaml`` beside it."""
         summary: dict[str, Any] = {
-            "optimizer": type(trainer.optimizers[0]).__name__,
+            "optimizer": ", ".join(self.optimizers),
             "status": self.status,
             "budget": str(self.budget),
-            **asdict(self.rows[-1]),
+            **{name: value for name, value in asdict(self.rows[-1]).items() if name != "error"},
+            "least_loss": getattr(module, "least_loss", None),
+            "error_name": getattr(module, "error_name", None),
             **{name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test_")},
             "parameters": sum(parameter.numel() for parameter in module.parameters()),
             "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
@@ -147,9 +165,3 @@ class RunRecorder(Callback):
             "versions": {package: version(package) for package in RECORDED_PACKAGES},
         }
         (self._folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-
-
-def reported_products(optimizer: Optimizer) -> int:
-    """Return the Hessian-vector products of the last step: 0 for optimizers that report none."""
-    report = getattr(optimizer, "report", None)
-    return int(getattr(report, "products", 0))

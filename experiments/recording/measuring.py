@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from experiments.interfaces import Task, TaskData
+from experiments.interfaces import Batch, Task, TaskData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +26,11 @@ class Row:
         forwards: Evaluations of the training loss.
         gradients: Backward passes.
         products: Hessian-vector products.
+        differenced: Those of them that were differences of gradients.
         gradient_equivalents: Total work, see :mod:`experiments.budget`.
         train_loss: Loss on the whole training set.
         gradient_norm: Euclidean norm of its gradient.
+        error: What the task is judged by, on the test set; NaN where it names no such number.
     """
 
     seconds: float
@@ -36,9 +38,11 @@ class Row:
     forwards: int
     gradients: int
     products: int
+    differenced: int
     gradient_equivalents: float
     train_loss: float
     gradient_norm: float
+    error: float = math.nan
 
     @property
     def is_finite(self) -> bool:
@@ -66,9 +70,11 @@ def _row(record: Mapping[str, str]) -> Row:
         forwards=int(record["forwards"]),
         gradients=int(record["gradients"]),
         products=int(record["products"]),
+        differenced=int(record["differenced"]),
         gradient_equivalents=float(record["gradient_equivalents"]),
         train_loss=float(record["train_loss"]),
         gradient_norm=float(record["gradient_norm"]),
+        error=float(record["error"]),
     )
 
 
@@ -94,8 +100,26 @@ class Clock:
             self._start += time.perf_counter() - begin
 
 
-def measure(trainer: Trainer, module: LightningModule) -> tuple[float, float]:
-    """Return loss and Euclidean gradient norm on the whole training set, leaving ``.grad`` alone.
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Numbers at one point.
+
+    Attributes:
+        train_loss: Loss on the whole training set.
+        gradient_norm: Euclidean norm of its gradient.
+        error: The task's error on the test set; NaN where it names none.
+    """
+
+    train_loss: float
+    gradient_norm: float
+    error: float
+
+
+def measure(trainer: Trainer, module: LightningModule) -> Measurement:
+    """Measure a module as it is, leaving ``.grad`` alone.
+
+    Returns:
+        Loss, gradient norm and error.
 
     Raises:
         TypeError: If module or data do not provide what is measured.
@@ -106,10 +130,19 @@ def measure(trainer: Trainer, module: LightningModule) -> tuple[float, float]:
             f"a Task and its TaskData are measured, got {type(module).__name__} and {type(data).__name__}: "
             "derive them from experiments.interfaces.Task and TaskData"
         )
-    batch = trainer.precision_plugin.convert_input(trainer.strategy.batch_to_device(data.training_set()))
+
+    def moved(batch: Batch) -> Batch:
+        """Bring a batch to the device and precision of training."""
+        on_device: Batch = trainer.precision_plugin.convert_input(trainer.strategy.batch_to_device(batch))
+        return on_device
+
     with trainer.precision_plugin.train_step_context(), torch.enable_grad():
-        loss = module.objective(batch)
+        loss = module.objective(moved(data.training_set()))
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     gradients = torch.autograd.grad(loss, parameters)
     norm = torch.linalg.vector_norm(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-    return loss.item(), norm.item()
+    error = math.nan
+    if module.error_name is not None:
+        with trainer.precision_plugin.test_step_context(), torch.no_grad():
+            error = module.error(moved(data.test_set())).item()
+    return Measurement(loss.item(), norm.item(), error)

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, SGD, Adam, Optimizer
 
 import newtoncg
-from experiments.classification import Classifier
+from experiments.classification import Classifier, SoftmaxRegression
 from experiments.interfaces import Batch
-from experiments.measuring import COLUMNS, Row, read_rows
-from experiments.networks import SoftmaxRegression
-from experiments.recording import RunRecorder, reported_products
+from experiments.recording import Row, RunRecorder, read_rows
+from experiments.recording.measuring import COLUMNS
+from newtoncg.lightning import SecondOrderFinish
 from tests.experiments.small_task import SmallData
 
 Make = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -63,10 +63,11 @@ def run(folder: Path, recorder: RunRecorder, make: Make, *others: Callback) -> T
 OPTIMIZERS: dict[str, Make] = {
     "Adam": lambda parameters: Adam(parameters, lr=0.1),
     "LBFGS": lambda parameters: LBFGS(parameters, max_iter=5, line_search_fn="strong_wolfe"),
+    "NewtonCG by differences": lambda parameters: newtoncg.NewtonCG(parameters, curvature="finite-difference"),
 }
 
 
-@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=list(OPTIMIZERS))
+@pytest.mark.parametrize("make", [OPTIMIZERS["Adam"], OPTIMIZERS["LBFGS"]], ids=["Adam", "LBFGS"])
 def test_every_evaluation_is_counted(tmp_path: Path, make: Make) -> None:
     recorder = RunRecorder(budget="40g")
     task = run(tmp_path, recorder, make)
@@ -111,6 +112,7 @@ def test_the_last_row_describes_the_final_parameters(tmp_path: Path) -> None:
     recorder = RunRecorder(budget="17g", interval=1e6)
     task = run(tmp_path, recorder, OPTIMIZERS["Adam"])
     data = SmallData()
+    data.setup("fit")
     batch = tuple(part.double() if part.is_floating_point() else part for part in data.training_set())
     loss = task.objective(batch)
     gradients = torch.autograd.grad(loss, list(task.parameters()))
@@ -124,7 +126,7 @@ def test_the_last_row_describes_the_final_parameters(tmp_path: Path) -> None:
 def test_history_and_summary_are_written(tmp_path: Path) -> None:
     recorder = RunRecorder(budget="17g", interval=0.0)
     run(tmp_path, recorder, OPTIMIZERS["Adam"])
-    assert read_rows(tmp_path / "history.csv") == recorder.rows
+    assert [repr(row) for row in read_rows(tmp_path / "history.csv")] == [repr(row) for row in recorder.rows]
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["optimizer"] == "Adam"
     assert summary["steps"] == summary["gradients"] == 17
@@ -157,7 +159,7 @@ def test_measuring_does_not_change_the_run(tmp_path: Path) -> None:
 def test_a_row_being_written_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     assert read_rows(path) == []
-    line = "0.5,1,2,2,0,2.0,0.25,0.125\n"
+    line = "0.5,1,2,2,0,0,2.0,0.25,0.125,0.5\n"
     path.write_text(",".join(COLUMNS) + "\n" + line + line[:9], encoding="utf-8")
     expected = Row(
         seconds=0.5,
@@ -165,12 +167,30 @@ def test_a_row_being_written_is_left_out(tmp_path: Path) -> None:
         forwards=2,
         gradients=2,
         products=0,
+        differenced=0,
         gradient_equivalents=2.0,
         train_loss=0.25,
         gradient_norm=0.125,
+        error=0.5,
     )
     assert read_rows(path) == [expected]
 
 
-def test_an_optimizer_without_report_makes_no_products() -> None:
-    assert reported_products(SGD([nn.Parameter(torch.zeros(1))], lr=0.1)) == 0
+def test_differenced_products_cost_the_gradients_that_they_take(tmp_path: Path) -> None:
+    recorder, reports = RunRecorder(budget="40g"), Reports()
+    make = OPTIMIZERS["NewtonCG by differences"]
+    task = run(tmp_path, recorder, make, reports)
+    counts = recorder.counts
+    assert counts.products == counts.differenced == reports.products > 0
+    assert counts.forwards == task.evaluations
+    assert counts.gradient_equivalents == (counts.forwards + 2.0 * counts.gradients) / 3.0
+    assert recorder.rows[-1].gradient_norm < 1e-6
+
+
+def test_a_handover_is_counted_and_named(tmp_path: Path) -> None:
+    recorder = RunRecorder(budget="60g")
+    run(tmp_path, recorder, OPTIMIZERS["Adam"], SecondOrderFinish(step=12))
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["optimizer"] == "Adam, NewtonCG"
+    assert recorder.counts.products > 0
+    assert recorder.rows[-1].gradient_norm < 1e-6

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from experiments.budget import Budget
-from experiments.measuring import COLUMNS, Row
-from experiments.runs import Outcome, Run, execute, plan
+from experiments.comparing.runs import Outcome, Run, execute, plan
+from experiments.recording import Budget, Row
+from experiments.recording.measuring import COLUMNS
 
-LINE = "0.5,1,2,2,0,2.0,0.25,0.125"
+LINE = "0.5,1,2,2,0,0,2.0,0.25,0.125,0.5"
 
 #: Stands in for the training program: writes one measurement and a summary into the folder it is given.
 PROGRAM = f"""
@@ -36,7 +37,28 @@ def test_runs_are_named_after_task_and_file(tmp_path: Path) -> None:
     configs = [make_config(tmp_path, f"digits/{name}.yaml") for name in ("one", "two")]
     runs = plan(configs, Path("results"))
     assert [run.name for run in runs] == ["one", "two"]
-    assert [run.folder for run in runs] == [Path("results/digits/one"), Path("results/digits/two")]
+    assert [run.folder for run in runs] == [Path("results/digits/one/seed0"), Path("results/digits/two/seed0")]
+
+
+def test_every_config_is_run_with_the_first_seed_before_any_with_the_second(tmp_path: Path) -> None:
+    configs = [make_config(tmp_path, f"digits/{name}.yaml") for name in ("one", "two")]
+    runs = plan(configs, Path("results"), seeds=2, settings=["threads=2"])
+    assert [(run.name, run.seed, run.folder.name) for run in runs] == [
+        ("one", 0, "seed0"),
+        ("two", 0, "seed0"),
+        ("one", 1, "seed1"),
+        ("two", 1, "seed1"),
+    ]
+    assert all(run.settings == ("threads=2",) for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"seeds": 0}, "seeds must be >= 1, got 0"), ({"settings": ["l2"]}, "setting 'l2' not understood")],
+)
+def test_other_mistakes_are_named(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plan([make_config(tmp_path, "digits/one.yaml")], tmp_path, **options)
 
 
 def test_a_missing_config_is_named(tmp_path: Path) -> None:
@@ -59,7 +81,7 @@ def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
 def execute_program(tmp_path: Path, source: str) -> tuple[Outcome, list[Row]]:
     """Execute a Python program in place of the training program."""
     seen: list[Row] = []
-    run = Run(name="one", config=Path("one.yaml"), folder=tmp_path / "one")
+    run = Run(name="one", config=Path("one.yaml"), folder=tmp_path / "one", seed=7, settings=("threads=2",))
     outcome = execute(run, Budget(seconds=3.0), seen.append, program=(sys.executable, "-c", source))
     return outcome, seen
 
@@ -69,7 +91,8 @@ def test_a_run_is_executed_with_its_budget(tmp_path: Path) -> None:
     assert outcome.error is None
     assert outcome.status == "budget spent"
     assert outcome.summary is not None
-    assert {"fit", "--config=one.yaml", "--record.budget=3s"} <= set(outcome.summary["arguments"])
+    given = {"fit", "--config=one.yaml", "--record.budget=3s", "--seed_everything=7", "--threads=2"}
+    assert given <= set(outcome.summary["arguments"])
     assert list(outcome.rows) == seen
     assert seen[0].train_loss == 0.25
 

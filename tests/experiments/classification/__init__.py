@@ -1,0 +1,1 @@
+"""Tests of experiments.classification; the files mirror the modules."""

@@ -1,0 +1,1 @@
+"""Tests of experiments.comparing; the files mirror the modules."""

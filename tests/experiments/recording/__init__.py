@@ -1,0 +1,1 @@
+"""Tests of experiments.recording; the files mirror the modules."""
