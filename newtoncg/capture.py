@@ -105,17 +105,28 @@ def _steps_on_stack() -> int:
 
 def leaves(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
     """The leaf tensors that a graph reaches, depth first, each once."""
-    stack = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
     yield from (tensor for tensor in tensors if tensor.grad_fn is None and tensor.requires_grad)
+    for node in _nodes(tensors):
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            yield variable
+
+
+def changes_precision(tensors: Sequence[Tensor]) -> bool:
+    """Whether a graph casts between dtypes, as under autocast."""
+    return any(node.name().startswith("ToCopyBackward") for node in _nodes(tensors))
+
+
+def _nodes(tensors: Sequence[Tensor]) -> Iterator[Node]:
+    """The nodes of a graph, depth first, each once."""
+    stack = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
     seen: set[Node] = set()
     while stack:
         node = stack.pop()
         if node in seen:
             continue
         seen.add(node)
-        variable = getattr(node, "variable", None)
-        if isinstance(variable, Tensor):
-            yield variable
+        yield node
         stack.extend(following for following, _ in node.next_functions if following is not None)
 
 

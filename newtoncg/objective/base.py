@@ -53,12 +53,12 @@ class Counts:
         return replace(self)
 
     @contextmanager
-    def timed(self, kind: str, *, new: bool = True) -> Iterator[None]:
-        """Count one evaluation of a kind, ``"function"``, ``"gradient"`` or ``"product"``, and its seconds.
+    def timed(self, kind: str, *, new: int = 1) -> Iterator[None]:
+        """Count evaluations of a kind, ``"function"``, ``"gradient"`` or ``"product"``, and their seconds.
 
         Args:
             kind: The kind.
-            new: Whether it is a new evaluation and not the continuation of one.
+            new: How many new evaluations it is; 0 for the continuation of one.
 
         Yields:
             Nothing.
@@ -119,6 +119,7 @@ class Objective(ABC):
         source: Where products come from now.
         lasting_source: Where they should come from in later runs too: what has failed is not tried again.
         verified: Whether the products have been compared with differences.
+        is_coarse: Whether gradients may carry fewer digits than their dtype, so that differences must find their step.
         counts: What has been evaluated so far.
     """
 
@@ -129,6 +130,7 @@ class Objective(ABC):
         self.source = source
         self.verified = verified or source is not CurvatureSource.EXACT
         self.lasting_source = source
+        self.is_coarse = False
         self.counts = Counts()
 
     @abstractmethod
@@ -222,31 +224,45 @@ class CurvatureAt(LinearOperator):
 
     def _product(self, vector: Tensor) -> Tensor:
         with self._objective.counts.timed("product"):
-            if self._objective.source is CurvatureSource.EXACT:
-                try:
-                    return self._exact_product(vector)
-                except (torch.OutOfMemoryError, ClosureError):
-                    raise
-                except RuntimeError as error:
-                    explanation = explain(error)
-                    self._objective.leave_exact(
-                        explanation.cause if explanation else f"{type(error).__name__}: {error}."
-                    )
-            if self._differences is None:
-                gradient = self._objective.curvature_gradient(self.evaluation)
-                self._differences = FiniteDifferenceOperator(
-                    self._objective.curvature_gradient_at, self.evaluation.point, gradient
-                )
-            return self._differences.matvec(vector)
+            product = self._exact_product(vector)
+            return self._differenced().matvec(vector) if product is None else product
+
+    def _products(self, block: Tensor) -> Tensor:
+        with self._objective.counts.timed("product", new=block.shape[1]):
+            products = self._exact_product(block)
+            return self._differenced().matmat(block) if products is None else products
 
     def release(self) -> None:
         """Let go of the graph: no more exact products are needed."""
         self._exact = None
 
-    def _exact_product(self, vector: Tensor) -> Tensor:
-        if self._exact is None:
-            self._exact = self.evaluation.curvature()
-        product = self._exact.matvec(vector)
+    def _exact_product(self, vectors: Tensor) -> Tensor | None:
+        """The exact product with a vector or a block; None where differences have to do instead."""
+        if self._objective.source is not CurvatureSource.EXACT:
+            return None
+        try:
+            if self._exact is None:
+                self._exact = self.evaluation.curvature()
+            product = self._exact @ vectors
+        except (torch.OutOfMemoryError, ClosureError):
+            raise
+        except RuntimeError as error:
+            explanation = explain(error)
+            self._objective.leave_exact(explanation.cause if explanation else f"{type(error).__name__}: {error}.")
+            return None
         if self.first is None and not self._objective.verified:
-            self.first = (vector.clone(), product)
+            single = vectors.ndim == 1
+            self.first = (vectors.clone(), product) if single else (vectors[:, 0].clone(), product[:, 0].clone())
         return product
+
+    def _differenced(self) -> LinearOperator:
+        """The products as differences of gradients."""
+        if self._differences is None:
+            gradient = self._objective.curvature_gradient(self.evaluation)
+            self._differences = FiniteDifferenceOperator(
+                self._objective.curvature_gradient_at,
+                self.evaluation.point,
+                gradient,
+                calibrated=self._objective.is_coarse,
+            )
+        return self._differences

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from newtoncg._typing import Closure
+from newtoncg.capture import changes_precision
 from newtoncg.errors import GradientWarning
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.objective.base import CurvatureSource, Evaluation, Objective
@@ -87,6 +88,7 @@ class ClosureObjective(Objective):
         self.first_returned = run.returned.detach() if isinstance(run.returned, Tensor) else run.returned
         self.has_no_gradient = all(piece is None for piece in run.gradients or [])
         self._warn_of_side_effects(x, run)
+        self.is_coarse = any(changes_precision(call.losses) for call in run.calls)
         self._spare_unused(run)
         return self._evaluation(x, run)
 
