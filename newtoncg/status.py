@@ -27,6 +27,7 @@ class CGStatus(Status):
     STAGNATION = "the residual reached its round-off and no longer decreases"
     NONFINITE = "a product or a residual was not finite"
     ZERO_GRADIENT = "the right-hand side is zero"
+    INDEFINITE_PRECONDITIONER = "the preconditioner is not positive definite"
 
 
 class SearchStatus(Status):

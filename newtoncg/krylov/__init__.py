@@ -1,14 +1,17 @@
 """Krylov solvers: approximate solutions of symmetric systems and quadratic models from products alone."""
 
-from newtoncg.krylov.cg import CGPath, CGResult, cg
+from newtoncg.krylov.cg import cg
 from newtoncg.krylov.forcing import EisenstatWalker, FixedForcing, Forcing, SuperlinearForcing, forcing_from
+from newtoncg.krylov.pairs import CurvaturePairs
 from newtoncg.krylov.progress import CGObserver, CGProgress
+from newtoncg.krylov.result import CGPath, CGResult
 
 __all__ = [
     "CGObserver",
     "CGPath",
     "CGProgress",
     "CGResult",
+    "CurvaturePairs",
     "EisenstatWalker",
     "FixedForcing",
     "Forcing",

@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from newtoncg.krylov import CGResult, cg
-from newtoncg.krylov.cg import distance_to_boundary
+from newtoncg.krylov import CGPath, CGResult, cg
+from newtoncg.krylov.result import distance_to_boundary
 from newtoncg.linear_operator import MatrixOperator
 from newtoncg.status import CGStatus
 from tests.krylov.systems import (
@@ -125,7 +125,7 @@ def test_a_cut_within_the_kept_path_is_a_fresh_solve_with_the_smaller_radius(
 def test_a_cut_beyond_the_kept_path_is_feasible_and_goes_down(system: System, kept: int, fraction: float) -> None:
     result = in_ball(system, math.inf, path_limit=kept)
     smaller = fraction * float(result.solution.norm())
-    assert result.path is not None
+    assert isinstance(result.path, CGPath)
     assert len(result.path.directions) == min(kept, result.iterations)
     z, reduction = result.path.cut(result, smaller)
     assert float(z.norm()) <= smaller * (1.0 + 1e-6)
@@ -185,3 +185,26 @@ def test_from_outside_the_distance_is_zero_and_close_to_the_boundary_it_keeps_it
     gap = 2.0**-40
     tau = distance_to_boundary((1.0 - gap) ** 2, 1.0 - gap, 1.0, 1.0)
     assert tau == pytest.approx(gap, rel=1e-3)
+
+
+@given(positive, st.floats(0.05, 0.95), st.integers(1, 20))
+def test_with_a_preconditioner_the_ball_is_that_of_its_norm(system: System, fraction: float, kept: int) -> None:
+    """The path of the symmetrically scaled system, in its own norm; cut where that leaves the smaller ball."""
+    weights = torch.logspace(-1, 1, system.size, dtype=torch.float64)
+    unscaled = System(A=weights[:, None] * system.A * weights, b=weights * system.b)
+    inverse = MatrixOperator(torch.diag(weights**-2))
+    plain = cg(system.operator(), system.b, tolerance=1e-6, max_iterations=30, path_limit=kept)
+    result = cg(
+        unscaled.operator(), unscaled.b, tolerance=1e-6, max_iterations=30, preconditioner=inverse, path_limit=kept
+    )
+    assume(result.iterations == plain.iterations)
+    assert result.length == pytest.approx(float((weights * result.solution).norm()), rel=1e-5)
+    radius = fraction * result.length
+    assert isinstance(result.path, CGPath)
+    assert isinstance(plain.path, CGPath)
+    z, reduction = result.path.cut(result, radius)
+    assert float((weights * z).norm()) <= radius * (1.0 + 1e-6)
+    assert reduction == pytest.approx(-unscaled.model(z), rel=1e-5, abs=1e-10)
+    if kept >= result.iterations:
+        expected, _ = plain.path.cut(plain, radius)
+        torch.testing.assert_close(weights * z, expected, rtol=1e-4, atol=1e-6)
