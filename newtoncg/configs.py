@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any, TypeAlias
 
+from newtoncg._typing import TensorFunction
 from newtoncg.errors import unknown_choice
 from newtoncg.globalization import LineSearch, TrustRegion
 from newtoncg.krylov.forcing import EisenstatWalker, FixedForcing, Forcing, SuperlinearForcing, forcing_from
+from newtoncg.preconditioners import CustomPreconditioner, Jacobi, LBFGSPreconditioner, Nystrom, Preconditioner
 
 Plain: TypeAlias = "str | float | dict[str, Any]"
 """A name, a number, or a config object as a dictionary with its class's name under ``"class"``."""
@@ -22,8 +24,27 @@ _GLOBALIZATIONS: dict[str, LineSearch | TrustRegion] = {
     "trust-region": TrustRegion(),
 }
 
+PreconditionerChoice: TypeAlias = "str | Jacobi | Nystrom | LBFGSPreconditioner | TensorFunction | Mapping[str, Any]"
+"""A name, a config object, its plain form, or any callable ``v -> Pv`` of flat vectors."""
+
+_PRECONDITIONERS: dict[str, Jacobi | Nystrom | LBFGSPreconditioner] = {
+    "jacobi": Jacobi(),
+    "nystrom": Nystrom(),
+    "lbfgs": LBFGSPreconditioner(),
+}
+
 _CLASSES: dict[str, type[Any]] = {
-    config.__name__: config for config in (LineSearch, TrustRegion, EisenstatWalker, SuperlinearForcing, FixedForcing)
+    config.__name__: config
+    for config in (
+        LineSearch,
+        TrustRegion,
+        EisenstatWalker,
+        SuperlinearForcing,
+        FixedForcing,
+        Jacobi,
+        Nystrom,
+        LBFGSPreconditioner,
+    )
 }
 
 
@@ -63,6 +84,29 @@ def globalization_from(choice: GlobalizationChoice | Mapping[str, Any]) -> LineS
 def forcing_rule_from(choice: Any) -> Forcing:  # noqa: ANN401 (checked by forcing_from)
     """The forcing rule of a name, a number, a config object or its plain form."""
     return forcing_from(_rebuilt(choice))
+
+
+def preconditioner_from(choice: PreconditionerChoice | None) -> Preconditioner | None:
+    """The preconditioner of a name, a config object, its plain form or a callable.
+
+    Args:
+        choice: The choice; None for none.
+
+    Returns:
+        The rule that makes it; None for none.
+
+    Raises:
+        ValueError: The name is unknown.
+        TypeError: It is none of these.
+    """
+    choice = _rebuilt(choice)
+    if choice is None or isinstance(choice, Jacobi | Nystrom | LBFGSPreconditioner):
+        return choice
+    if not isinstance(choice, str):
+        return CustomPreconditioner(choice)  # type: ignore[arg-type]  # refuses what is no callable
+    if choice not in _PRECONDITIONERS:
+        raise unknown_choice("preconditioner", choice, _PRECONDITIONERS)
+    return _PRECONDITIONERS[choice]
 
 
 def _rebuilt(choice: Any) -> Any:  # noqa: ANN401 (any choice; what is no plain config stays as it is)

@@ -11,7 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from newtoncg.configs import GlobalizationChoice, forcing_rule_from, globalization_from
+from newtoncg.configs import (
+    GlobalizationChoice,
+    PreconditionerChoice,
+    forcing_rule_from,
+    globalization_from,
+    preconditioner_from,
+)
 from newtoncg.errors import require_count, require_number, unknown_choice, unknown_keyword
 from newtoncg.globalization import LineSearch, TrustRegion
 from newtoncg.iteration import Settings, SolverState, StepReport, run
@@ -36,6 +42,9 @@ class Options:
             ``"eisenstat-walker-1"``, ``"superlinear"``, a number in (0, 1), or a config object.
         globalization: What makes steps safe, instead of the method's own: ``"trust-region"``, ``"line-search"``,
             ``"strong-wolfe"``, a :class:`LineSearch` or a :class:`TrustRegion`.
+        preconditioner: What makes the Newton systems easier: ``"jacobi"``, ``"nystrom"``, ``"lbfgs"``, a config object
+            of :mod:`newtoncg.preconditioners`, or a callable that maps a flat vector to one, as an approximate inverse
+            of the Hessian would; None for nothing.
         curvature: ``"hessian"`` for exact products or ``"finite-difference"``.
         check: ``"first-step"`` compares the first exact product with differences (two gradients, once), or ``"never"``.
         lower_bound: A value below it counts as unbounded.
@@ -48,6 +57,7 @@ class Options:
     history_size: int = 10
     forcing: ForcingChoice = "eisenstat-walker"
     globalization: GlobalizationChoice | None = None
+    preconditioner: PreconditionerChoice | None = None
     curvature: str = "hessian"
     check: str = "first-step"
     lower_bound: float = -1e50
@@ -62,6 +72,7 @@ class Options:
         forcing_rule_from(self.forcing)
         if self.globalization is not None:
             globalization_from(self.globalization)
+        preconditioner_from(self.preconditioner)
         if self.curvature not in {"hessian", "finite-difference"}:
             raise unknown_choice("curvature", self.curvature, ("hessian", "finite-difference"))
         if self.check not in {"first-step", "never"}:
@@ -210,6 +221,7 @@ def _settings(options: Options, method: _Method, size: int, gradient_tolerance: 
         gradient_tolerance=gradient_tolerance,
         change_tolerance=options.tolerance_change,
         lower_bound=options.lower_bound,
+        preconditioner=preconditioner_from(options.preconditioner),
     )
 
 

@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from newtoncg._typing import Closure
 from newtoncg.closure_checks import require_closure, require_steppable
-from newtoncg.configs import GlobalizationChoice, plain
+from newtoncg.configs import GlobalizationChoice, PreconditionerChoice, plain
 from newtoncg.errors import GradientWarning, unknown_keyword
 from newtoncg.iteration import Outcome, StepReport, run
 from newtoncg.krylov import CGObserver, CGProgress
@@ -29,6 +29,8 @@ from newtoncg.optimizer_options import (
     ELSEWHERE,
     OPTIONS,
     PER_GROUP,
+    plain_preconditioner,
+    preconditioner_of,
     regularization_from,
     settings_from,
     validate,
@@ -71,6 +73,9 @@ class NewtonCG(Optimizer):
             convex losses; ``"finite-difference"``: differences of gradients.
         globalization: ``"trust-region"``, ``"line-search"`` (Armijo), ``"strong-wolfe"``, or a :class:`TrustRegion` or
             :class:`LineSearch` with settings.
+        preconditioner: What makes the Newton systems easier: ``"jacobi"``, ``"nystrom"``, ``"lbfgs"``, a config object
+            of :mod:`newtoncg.preconditioners`, or a callable that maps a flat vector to one, as an approximate inverse
+            of the curvature would; None for nothing. A callable is not part of `state_dict`.
         forcing: How accurately Newton systems are solved: ``"eisenstat-walker"``, ``"eisenstat-walker-1"``,
             ``"superlinear"``, a relative residual in (0, 1), or a config object.
         check: ``"first-step"`` compares the first exact product with differences of gradients (two more evaluations,
@@ -113,10 +118,12 @@ class NewtonCG(Optimizer):
         maximize: bool = False,
         curvature: str = "hessian",
         globalization: GlobalizationChoice = "trust-region",
+        preconditioner: PreconditionerChoice | None = None,
         forcing: ForcingChoice = "eisenstat-walker",
         check: str = "first-step",
         **unknown: Any,  # noqa: ANN401 (refused by name)
     ) -> None:
+        named, self._custom = plain_preconditioner(preconditioner)
         defaults = {
             "lr": lr,
             "max_iter": max_iter,
@@ -129,6 +136,7 @@ class NewtonCG(Optimizer):
             "maximize": maximize,
             "curvature": curvature,
             "globalization": plain(globalization),
+            "preconditioner": named,
             "forcing": plain(forcing),
             "check": check,
         }
@@ -221,12 +229,15 @@ class NewtonCG(Optimizer):
             kind=kind,
             curvature_closure=curvature_closure,
         )
-        state = solver_state_of(entries, parameters, options["history_size"])
-        settings = settings_from(options, parameters, groups, observer=self._observe if self._cg_hooks else None)
+        rule = preconditioner_of(options, self._custom)
+        capacity = rule.capacity if rule else 0
+        state = solver_state_of(entries, parameters, options["history_size"], capacity)
+        observer = self._observe if self._cg_hooks else None
+        settings = settings_from(options, parameters, groups, preconditioner=rule, observer=observer)
         with self._unchanged_on_error(parameters, objective):
             outcome = run(objective, objective.start(), state, settings, started=started)
             objective.finish(outcome.evaluation.point)
-            self._commit(outcome, objective, steps=int(entries[0]["step"]) + 1)
+            self._commit(outcome, objective, steps=int(entries[0]["step"]) + 1, capacity=capacity)
         return objective.first_returned
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -250,11 +261,12 @@ class NewtonCG(Optimizer):
                     self.state[parameter][name] = value.detach().to(parameter.device, copy=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_report": self._report}
+        return {**super().__getstate__(), "_report": self._report, "_custom": self._custom}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("_cg_hooks", OrderedDict())
+        self.__dict__.setdefault("_custom", None)
         self.defaults.pop("differentiable", None)  # put there by the base class for optimizers older than the option
         for group in self.param_groups:
             for name in OPTIONS:
@@ -281,7 +293,9 @@ class NewtonCG(Optimizer):
         """The state of a parameter, made where there is none yet."""
         entry: dict[str, Any] = self.state[parameter]
         if not entry.keys() >= ENTRY_KEYS:
-            entry.update(initial_entry(parameter, self.param_groups[0]["history_size"]) | entry)
+            group = self.param_groups[0]
+            rule = preconditioner_of(group, self._custom)
+            entry.update(initial_entry(parameter, group["history_size"], rule.capacity if rule else 0) | entry)
         return entry
 
     def _stepped(self) -> tuple[ParameterVector, list[dict[str, Any]]]:
@@ -317,14 +331,14 @@ class NewtonCG(Optimizer):
                 self._report = report
                 raise
 
-    def _commit(self, outcome: Outcome, objective: ClosureObjective, *, steps: int) -> None:
+    def _commit(self, outcome: Outcome, objective: ClosureObjective, *, steps: int, capacity: int) -> None:
         """Take over what the step has learned: nothing where it began at a point that is not finite."""
         self._report = outcome.report
         if outcome.report.termination is Termination.NONFINITE and not outcome.report.iterations:
             return
         entries = entries_of(
             outcome.state, objective.parameters,
-            steps=steps, source=objective.lasting_source, verified=objective.verified,
+            steps=steps, source=objective.lasting_source, verified=objective.verified, capacity=capacity,
         )  # fmt: skip
         for tensor, entry in zip(objective.parameters.tensors, entries, strict=True):
             self.state[tensor] = {**self.state[tensor], **entry}

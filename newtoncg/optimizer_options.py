@@ -9,16 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from newtoncg.configs import forcing_rule_from, globalization_from
+from newtoncg._typing import TensorFunction
+from newtoncg.configs import forcing_rule_from, globalization_from, plain, preconditioner_from
 from newtoncg.errors import require_count, require_flag, require_number, unknown_choice
 from newtoncg.iteration import Settings
 from newtoncg.krylov import CGObserver
 from newtoncg.objective import CurvatureKind, CurvatureSource, Regularization
+from newtoncg.preconditioners import CustomPreconditioner, Preconditioner
 from newtoncg.vectors import ParameterVector
 
 OPTIONS = (
     "lr", "max_iter", "max_eval", "max_cg_iter", "tolerance_grad", "tolerance_change", "history_size", "weight_decay",
-    "maximize", "curvature", "globalization", "forcing", "check",
+    "maximize", "curvature", "globalization", "preconditioner", "forcing", "check",
 )  # fmt: skip
 """The names of all options, in the order of the constructor."""
 
@@ -42,6 +44,9 @@ CURVATURES = {
 """Where products come from at first, and which matrix they are taken with."""
 
 CHECKS = ("first-step", "never")
+
+CUSTOM = "custom"
+"""Stands for a callable preconditioner in parameter groups, which hold nothing that weights-only loading refuses."""
 
 
 def validate(options: Mapping[str, Any]) -> None:
@@ -73,7 +78,39 @@ def validate(options: Mapping[str, Any]) -> None:
     if options["check"] not in CHECKS:
         raise unknown_choice("check", options["check"], CHECKS)
     globalization_from(options["globalization"])
+    if options["preconditioner"] != CUSTOM:
+        preconditioner_from(options["preconditioner"])
     forcing_rule_from(options["forcing"])
+
+
+def plain_preconditioner(choice: Any) -> tuple[Any, TensorFunction | None]:  # noqa: ANN401 (any choice)
+    """A choice of preconditioner as groups hold it, and the callable where it is one."""
+    if choice == CUSTOM:
+        raise ValueError(f"preconditioner={CUSTOM!r} stands for a callable; pass the callable itself")
+    if isinstance(choice, CustomPreconditioner):
+        choice = choice.product
+    return (CUSTOM, choice) if callable(choice) else (plain(choice), None)
+
+
+def preconditioner_of(options: Mapping[str, Any], custom: TensorFunction | None) -> Preconditioner | None:
+    """The preconditioner that the options of a group ask for.
+
+    Args:
+        options: The options.
+        custom: The optimizer's callable, if it has one.
+
+    Returns:
+        The rule; None for none.
+
+    Raises:
+        ValueError: The options come from an optimizer with a callable, and this one has none.
+    """
+    if options["preconditioner"] == CUSTOM and custom is None:
+        raise ValueError(
+            "the loaded state is that of an optimizer with a callable preconditioner, which no checkpoint holds: pass "
+            "preconditioner= to this optimizer too"
+        )
+    return preconditioner_from(custom if options["preconditioner"] == CUSTOM else options["preconditioner"])
 
 
 def settings_from(
@@ -81,6 +118,7 @@ def settings_from(
     parameters: ParameterVector,
     groups: Sequence[Mapping[str, Any]],
     *,
+    preconditioner: Preconditioner | None = None,
     observer: CGObserver | None = None,
 ) -> Settings:
     """The settings of one step.
@@ -89,6 +127,7 @@ def settings_from(
         options: The options that hold for all groups.
         parameters: The unknowns.
         groups: The group of each of their tensors.
+        preconditioner: What makes the Newton systems easier.
         observer: Told of each CG iteration.
 
     Returns:
@@ -103,6 +142,7 @@ def settings_from(
         gradient_tolerance=options["tolerance_grad"],
         change_tolerance=options["tolerance_change"],
         rates=per_unknown(parameters, [float(group["lr"]) for group in groups]),
+        preconditioner=preconditioner,
         observer=observer,
     )
 

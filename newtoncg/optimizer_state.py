@@ -6,7 +6,7 @@ Every parameter holds its own part of the vectors and a copy of the numbers, und
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from newtoncg.iteration import SolverState
 from newtoncg.krylov.forcing import PreviousSolve
 from newtoncg.objective import CurvatureSource
+from newtoncg.preconditioners import PreconditionerMemory
 from newtoncg.quasi_newton import LBFGSMemory
 from newtoncg.vectors import ParameterVector
 
@@ -24,12 +25,13 @@ _VECTORS = ("last_step", "last_gradient")
 _BLOCKS = ("history_steps", "history_gradient_changes")
 
 
-def initial_entry(parameter: Tensor, history_size: int) -> Entry:
+def initial_entry(parameter: Tensor, history_size: int, capacity: int = 0) -> Entry:
     """The state of a parameter that has not been stepped yet.
 
     Args:
         parameter: The parameter.
         history_size: The capacity of the L-BFGS memory.
+        capacity: That of the preconditioner's memory.
 
     Returns:
         Its state: what it means is said at `entries_of`.
@@ -38,9 +40,11 @@ def initial_entry(parameter: Tensor, history_size: int) -> Entry:
     dtype = torch.promote_types(real.dtype, torch.float32)
     vectors = {key: torch.zeros_like(real, dtype=dtype, memory_format=torch.contiguous_format) for key in _VECTORS}
     blocks = {key: torch.zeros((history_size, *real.shape), dtype=dtype, device=real.device) for key in _BLOCKS}
+    blocks["preconditioner_vectors"] = torch.zeros((capacity, *real.shape), dtype=dtype, device=real.device)
     numbers = {
         "step": 0, "size": 0, "pairs": 0, "has_last": 0, "history_scale": 1.0, "step_norm": 0.0, "radius": 0.0,
         "forcing_gradient_norm": 0.0, "forcing_residual_norm": 0.0, "forcing_term": 0.0, "source": 0, "verified": 0,
+        "preconditioner_rows": -1, "preconditioner_scale": 1.0, "preconditioner_age": 0,
     }  # fmt: skip
     return {**vectors, **blocks, **numbers}
 
@@ -50,7 +54,7 @@ ENTRY_KEYS = frozenset(initial_entry(torch.zeros(()), 0))
 
 
 def solver_state_of(
-    entries: Sequence[Mapping[str, Any]], parameters: ParameterVector, history_size: int
+    entries: Sequence[Mapping[str, Any]], parameters: ParameterVector, history_size: int, capacity: int = 0
 ) -> SolverState:
     """The memory of the iteration from the state of the parameters that are stepped now.
 
@@ -60,6 +64,7 @@ def solver_state_of(
         entries: The state of each tensor of `parameters`.
         parameters: The unknowns.
         history_size: The capacity of the L-BFGS memory.
+        capacity: That of the preconditioner's memory; what was kept for another one is dropped.
 
     Returns:
         The memory.
@@ -87,11 +92,33 @@ def solver_state_of(
         gradient=gradient if first["has_last"] else None,
         step_norm=float(first["step_norm"]),
         radius=float(first["radius"]) or None,
+        preconditioner=_preconditioner_of(entries, parameters, capacity),
+    )
+
+
+def _preconditioner_of(
+    entries: Sequence[Mapping[str, Any]], parameters: ParameterVector, capacity: int
+) -> PreconditionerMemory | None:
+    """What the preconditioner is rebuilt from; None where there is nothing yet."""
+    first = entries[0]
+    rows = int(first["preconditioner_rows"])
+    if rows < 0 or first["preconditioner_vectors"].shape[0] != capacity:
+        return None
+    return PreconditionerMemory(
+        vectors=parameters.join([e["preconditioner_vectors"][:rows] for e in entries], 1),
+        scale=float(first["preconditioner_scale"]),
+        age=int(first["preconditioner_age"]),
     )
 
 
 def entries_of(
-    state: SolverState, parameters: ParameterVector, *, steps: int, source: CurvatureSource, verified: bool
+    state: SolverState,
+    parameters: ParameterVector,
+    *,
+    steps: int,
+    source: CurvatureSource,
+    verified: bool,
+    capacity: int = 0,
 ) -> list[Entry]:
     """The state of each parameter from the memory of the iteration.
 
@@ -99,7 +126,8 @@ def entries_of(
     noticed; ``history_steps`` and ``history_gradient_changes`` hold the L-BFGS pairs, oldest first, ``pairs`` of them,
     with their ``history_scale``; ``last_step`` and ``last_gradient`` hold the pair that the next gradient completes, if
     ``has_last``; ``radius``, ``step_norm`` and ``forcing_*`` are those of the last step, 0 where there is none;
-    ``source`` and ``verified`` say where products come from and whether they were compared with differences.
+    ``preconditioner_vectors`` holds ``preconditioner_rows`` vectors, -1 before the first solve, beside their scale and
+    age; ``source`` and ``verified`` say where products come from and whether they were compared with differences.
 
     Args:
         state: The memory.
@@ -107,11 +135,12 @@ def entries_of(
         steps: The optimizer's steps so far.
         source: Where products come from.
         verified: Whether they have been compared.
+        capacity: The capacity of the preconditioner's memory.
 
     Returns:
         One new entry a tensor of `parameters`.
     """
-    memory, previous = state.memory, state.previous
+    memory, previous, kept = state.memory, state.previous, state.preconditioner
     numbers = {
         "step": steps,
         "size": parameters.size,
@@ -125,6 +154,9 @@ def entries_of(
         "forcing_term": previous.term if previous else 0.0,
         "source": int(source),
         "verified": int(verified),
+        "preconditioner_rows": -1 if kept is None else kept.vectors.shape[0],
+        "preconditioner_scale": 1.0 if kept is None else kept.scale,
+        "preconditioner_age": 0 if kept is None else kept.age,
     }
     zero = torch.zeros(parameters.size, dtype=parameters.dtype, device=parameters.device)
     columns = {
@@ -132,11 +164,12 @@ def entries_of(
         "last_gradient": parameters.unflatten(zero if state.gradient is None else state.gradient),
         "history_steps": parameters.unflatten(_padded(memory.steps, memory.history_size, zero)),
         "history_gradient_changes": parameters.unflatten(_padded(memory.changes, memory.history_size, zero)),
+        "preconditioner_vectors": parameters.unflatten(_padded([] if kept is None else kept.vectors, capacity, zero)),
     }
     return [{**{key: pieces[i] for key, pieces in columns.items()}, **numbers} for i in range(len(parameters.tensors))]
 
 
-def _padded(rows: Sequence[Tensor], capacity: int, zero: Tensor) -> Tensor:
+def _padded(rows: Iterable[Tensor], capacity: int, zero: Tensor) -> Tensor:
     block = zero.new_zeros((capacity, zero.numel()))
     for row, values in zip(block, rows, strict=False):
         row.copy_(values)

@@ -18,7 +18,7 @@ VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "misc", "common",
 APPLICATIONS = frozenset({"experiments", "benchmarks", "tests", "docs"})
 OPTIONAL_DEPENDENCIES = {"pytorch_lightning": "lightning", "lightning": "lightning"}
 
-FOUNDATIONS, SIBLINGS, PROBLEM, ITERATION, FRONT_DOORS, ROOT, INTEGRATION = range(7)
+FOUNDATIONS, SIBLINGS, PRECONDITIONERS, PROBLEM, ITERATION, FRONT_DOORS, ROOT, INTEGRATION = range(8)
 
 #: Each top-level module of the package and its layer; a module may import its own layer and the layers below.
 LAYERS: Mapping[str, int] = {
@@ -30,9 +30,9 @@ LAYERS: Mapping[str, int] = {
     "linear_operator": FOUNDATIONS,
     "curvature": SIBLINGS,
     "krylov": SIBLINGS,
-    "preconditioners": SIBLINGS,
     "quasi_newton": SIBLINGS,
     "globalization": SIBLINGS,
+    "preconditioners": PRECONDITIONERS,  # built from what the siblings have: one L-BFGS memory, one estimator
     "replay": PROBLEM,
     "capture": PROBLEM,
     "objective": PROBLEM,

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from newtoncg.iteration.iterate import Iterate
-from newtoncg.krylov import CGResult, cg
+from newtoncg.krylov import CGResult, CurvaturePairs, cg
+from newtoncg.linear_operator import LinearOperator
+from newtoncg.preconditioners import Preconditioner, PreconditionerMemory
 from newtoncg.status import CGStatus, Rung
 from newtoncg.vectors import dot, host, norm
 
@@ -22,15 +24,35 @@ class Solve:
     Attributes:
         result: What CG found.
         term: The forcing term.
+        preconditioner: What the next preconditioner is rebuilt from; None where there is none.
+        preconditioned: Whether this solve had one, whose norm then measures lengths.
     """
 
     result: CGResult
     term: float
+    preconditioner: PreconditionerMemory | None = None
+    preconditioned: bool = False
 
     @property
     def usable(self) -> bool:
-        """Whether every product was finite."""
-        return self.result.status is not CGStatus.NONFINITE
+        """Whether every product was finite, and the preconditioner positive definite."""
+        return self.result.status not in {CGStatus.NONFINITE, CGStatus.INDEFINITE_PRECONDITIONER}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelStep:
+    """The step of a solve.
+
+    Attributes:
+        vector: The step, shape ``(n,)``.
+        predicted: The model's reduction there.
+        length: Its length in the norm of the ball, by recurrence; an upper bound where the step goes on beyond the
+            last iterate.
+    """
+
+    vector: Tensor
+    predicted: float
+    length: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,22 +84,40 @@ def solve_newton_system(at: Iterate, *, radius: float = math.inf, path_limit: in
         The solve, with products that were found right.
     """
     term = at.settings.forcing.term(at.gradient_norm, at.state.previous)
+    rule = at.settings.preconditioner
     while True:
         operator = at.objective.curvature(at.evaluation)
+        memory, inverse = _preconditioner(rule, at.state.preconditioner, operator)
+        pairs = CurvaturePairs(rule.pairs) if rule is not None and rule.pairs else None
         result = cg(
             operator,
             at.gradient.neg(),
             tolerance=max(term, 10.0 * at.objective.round_off),
             max_iterations=at.settings.max_cg_iterations,
             radius=radius,
+            preconditioner=inverse,
             path_limit=path_limit,
             observer=at.settings.observer,
+            pairs=pairs,
         )
-        if at.objective.trusts(operator):
-            return Solve(result=result, term=term)
+        if not at.objective.trusts(operator):
+            continue
+        if rule is not None and memory is not None and pairs is not None:
+            memory = rule.learned(memory, pairs)
+        return Solve(result=result, term=term, preconditioner=memory, preconditioned=inverse is not None)
 
 
-def newton_step(at: Iterate, result: CGResult) -> tuple[Tensor, float]:
+def _preconditioner(
+    rule: Preconditioner | None, memory: PreconditionerMemory | None, operator: LinearOperator
+) -> tuple[PreconditionerMemory | None, LinearOperator | None]:
+    """The preconditioner at a new point, and what it is rebuilt from."""
+    if rule is None:
+        return None, None
+    memory = rule.renewed(memory, operator)
+    return memory, rule.operator(memory)
+
+
+def newton_step(at: Iterate, result: CGResult) -> ModelStep:
     """The step of a solve, and the model's reduction there.
 
     Where a solve without a radius met negative curvature, the step goes on from the last iterate z along the direction
@@ -91,24 +131,25 @@ def newton_step(at: Iterate, result: CGResult) -> tuple[Tensor, float]:
         result: The solve.
 
     Returns:
-        The step, shape ``(n,)``, and the reduction that the model predicts.
+        The step.
     """
     d = result.curvature_direction
     if d is None or result.on_boundary:
-        return result.solution, result.predicted_reduction
+        return ModelStep(vector=result.solution, predicted=result.predicted_reduction, length=result.length)
     x, z, dd, descent = host(norm(at.point), norm(result.solution), norm(d), dot(at.gradient, d).neg())
     reach = max(z, at.state.step_norm, 0.1 * (1.0 + x))
     tau = min(result.curvature_step, reach / dd)
     reduction = result.predicted_reduction + tau * descent * (1.0 + 0.5 * tau / result.curvature_step)
-    return torch.add(result.solution, d, alpha=tau), reduction
+    length = result.length + tau * result.direction_length  # the triangle inequality
+    return ModelStep(vector=torch.add(result.solution, d, alpha=tau), predicted=reduction, length=length)
 
 
 def newton_direction(at: Iterate, solve: Solve) -> Direction | None:
     """The direction of a solve without a radius; None where it is no usable descent direction."""
     if not solve.usable:
         return None
-    step, _ = newton_step(at, solve.result)
-    return _descent(at, step, expand=solve.result.curvature_direction is not None, rung=Rung.NEWTON_CG)
+    step = newton_step(at, solve.result)
+    return _descent(at, step.vector, expand=solve.result.curvature_direction is not None, rung=Rung.NEWTON_CG)
 
 
 def lower_rungs(at: Iterate, solve: Solve | None) -> Iterator[Direction]:

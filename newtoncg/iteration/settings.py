@@ -9,6 +9,7 @@ from torch import Tensor
 
 from newtoncg.globalization import LineSearch, TrustRegion
 from newtoncg.krylov import CGObserver, Forcing
+from newtoncg.preconditioners import Preconditioner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +28,7 @@ class Settings:
         lower_bound: A loss below it counts as unbounded.
         rates: The learning rate: one number, or one an unknown in a tensor of shape ``(n,)``.
         path_limit: How many CG directions are kept to solve again for a smaller radius, an n-vector each.
+        preconditioner: What makes the Newton systems easier; None for nothing.
         observer: Told of each CG iteration; None for nobody.
     """
 
@@ -41,4 +43,5 @@ class Settings:
     lower_bound: float = -math.inf
     rates: float | Tensor = 1.0
     path_limit: int = 50
+    preconditioner: Preconditioner | None = None
     observer: CGObserver | None = None

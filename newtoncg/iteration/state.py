@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from newtoncg.krylov.forcing import PreviousSolve
+from newtoncg.preconditioners import PreconditionerMemory
 from newtoncg.quasi_newton import LBFGSMemory
 
 
@@ -20,7 +21,9 @@ class SolverState:
         step: The last accepted step, shape ``(n,)``; None before the first.
         gradient: The gradient where that step began, shape ``(n,)``.
         step_norm: Its length; 0 before the first.
-        radius: The trust radius; None before the first step.
+        radius: The trust radius, in the norm of the preconditioner's inverse where there is one; None before the first
+            step.
+        preconditioner: What the preconditioner is rebuilt from; None before the first solve.
     """
 
     memory: LBFGSMemory
@@ -29,6 +32,7 @@ class SolverState:
     gradient: Tensor | None = None
     step_norm: float = 0.0
     radius: float | None = None
+    preconditioner: PreconditionerMemory | None = None
 
     def learned(self, gradient: Tensor) -> SolverState:
         """The state after the gradient at the present point has completed the pair of the last step.

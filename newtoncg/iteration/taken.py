@@ -54,11 +54,15 @@ def accepted(
     """
     step = after.point - at.point
     (step_norm,) = host(norm(step))
-    previous = None
+    previous, preconditioner = None, at.state.preconditioner
     if solve is not None:
         residual = solve.result.relative_residual * at.gradient_norm
+        preconditioner = solve.preconditioner
         previous = PreviousSolve(gradient_norm=at.gradient_norm, residual_norm=residual, term=solve.term)
-    state = replace(at.state, previous=previous, step=step, gradient=at.gradient, step_norm=step_norm)
+    state = replace(
+        at.state,
+        previous=previous, step=step, gradient=at.gradient, step_norm=step_norm, preconditioner=preconditioner,
+    )  # fmt: skip
     report = replace(
         _report(at, solve, reasons),
         loss_after=after.value, step_norm=step_norm, step_length=step_length, iterations=1, rung=rung,
@@ -68,15 +72,15 @@ def accepted(
 
 def refused(at: Iterate, solve: Solve | None, *, reasons: Sequence[str]) -> Taken:
     """The outcome where every rung failed: nothing moves, and what the last solve taught is dropped."""
-    state = replace(at.state, previous=None, step=None, gradient=None, radius=None)
+    state = replace(at.state, previous=None, step=None, gradient=None, radius=None, preconditioner=None)
     return Taken(evaluation=at.evaluation, state=state, report=_report(at, solve, reasons))
 
 
-def with_radius(taken: Taken, radius: float, ratio: float = math.nan) -> Taken:
-    """The outcome of a trust-region iteration: the next radius is remembered and reported."""
+def with_radius(taken: Taken, radius: float, ratio: float = math.nan, *, lasting: bool = True) -> Taken:
+    """The outcome of a trust-region iteration: the next radius is reported, and remembered unless its norm changes."""
     return Taken(
         evaluation=taken.evaluation,
-        state=replace(taken.state, radius=radius),
+        state=replace(taken.state, radius=radius if lasting else None),
         report=replace(taken.report, radius=radius, reduction_ratio=ratio),
     )
 

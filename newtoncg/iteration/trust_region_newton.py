@@ -27,7 +27,8 @@ def trust_region_step(at: Iterate, region: TrustRegion) -> Taken:
 
     A rejected step is cut back along the kept path of CG, with no new product, until a trial is accepted. The first
     radius is infinite unless it is given: the model says how long the first step is. Where no step of the model is
-    accepted, the lower rungs are searched along a line.
+    accepted, the lower rungs are searched along a line. With a preconditioner the region is a ball in the norm of its
+    inverse (Conn, Gould & Toint 2000, §7.4); a step that had none yet leaves no radius for one that has.
 
     Args:
         at: The present iterate.
@@ -48,12 +49,13 @@ def trust_region_step(at: Iterate, region: TrustRegion) -> Taken:
     search = LineSearch(noise=region.noise, max_evaluations=region.max_evaluations, monotone=region.monotone)
     reasons = [f"{Rung.NEWTON_CG.message}: {reason}"]
     taken = descend(at, lower_rungs(at, solve), search, solve=solve, reasons=reasons)
-    return with_radius(taken, taken.report.step_norm) if taken.moved else taken
+    lasting = at.settings.preconditioner is None
+    return with_radius(taken, taken.report.step_norm, lasting=lasting) if taken.moved else taken
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Step:
-    """A trial step s of the model ``m(s) = g's + s'Bs/2``, its length, ``g's`` and ``-m(s)``."""
+    """A trial step s of the model ``m(s) = g's + s'Bs/2``, its length in the region's norm, ``g's`` and ``-m(s)``."""
 
     vector: Tensor
     length: float
@@ -81,7 +83,9 @@ def _trials(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -> Ta
             else:
                 bound = radius if math.isfinite(radius) else FIRST_RADIUS * step.length
                 radius = region.grown(bound, step.length, ratio, on_boundary=held_back)
-            return with_radius(accepted(at, after, solve, rung=Rung.NEWTON_CG, step_length=1.0), radius, ratio)
+            taken = accepted(at, after, solve, rung=Rung.NEWTON_CG, step_length=1.0)
+            lasting = solve.preconditioned or at.settings.preconditioner is None
+            return with_radius(taken, radius, ratio, lasting=lasting)
         if trial >= TRIALS_IN_NOISE and step.predicted <= region.noise * round_off * abs(at.value):
             return None
         radius = region.shrunk(step.length, actual=actual, slope=step.slope)
@@ -91,15 +95,17 @@ def _trials(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -> Ta
 
 def _first_step(at: Iterate, solve: Solve) -> _Step:
     """The step of the solve with the learning rates in it; rates of several groups cost one more product."""
-    vector, predicted = newton_step(at, solve.result)
-    rates = at.settings.rates
+    newton = newton_step(at, solve.result)
+    vector, rates = newton.vector, at.settings.rates
     if isinstance(rates, Tensor):
         vector = vector * rates
         product = at.objective.curvature(at.evaluation).matvec(vector)
         length, slope, curvature = host(norm(vector), dot(at.gradient, vector), dot(vector, product))
+        if solve.preconditioned:  # as if the rates changed every norm by the same factor
+            length *= newton.length / host(norm(newton.vector))[0]
         return _Step(vector, length, slope, -slope - 0.5 * curvature)
     length, slope = host(norm(vector), dot(at.gradient, vector))
-    step = _Step(vector, length, slope, predicted)
+    step = _Step(vector, newton.length if solve.preconditioned else length, slope, newton.predicted)
     return step if rates == 1.0 else step.times(rates)
 
 
@@ -107,8 +113,9 @@ def _shorter_step(at: Iterate, solve: Solve, step: _Step, radius: float) -> _Ste
     """The model's step in a smaller ball: cut from CG's path, or scaled where learning rates or curvature left it."""
     path, rates = solve.result.path, at.settings.rates
     is_plain = not isinstance(rates, Tensor) and rates == 1.0
-    if path is None or not is_plain or host(norm(solve.result.solution))[0] <= radius:
+    end = solve.result.length if solve.preconditioned else host(norm(solve.result.solution))[0]
+    if path is None or not is_plain or end <= radius:
         return step.times(radius / step.length)
     vector, predicted = path.cut(solve.result, radius)
     length, slope = host(norm(vector), dot(at.gradient, vector))
-    return _Step(vector, length, slope, predicted)
+    return _Step(vector, radius if solve.preconditioned else length, slope, predicted)
