@@ -60,9 +60,18 @@ def draw_comparison(title: str, outcomes: Sequence[Outcome], path: Path) -> None
     for column, label in enumerate(ABSCISSAE.values()):
         panels[-1, column].set_xlabel(label)
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(handles)), frameon=False)
-    figure.suptitle(title)
+    if handles:  # the heading is the legend's title, since the two would else be laid over each other
+        figure.legend(
+            handles,
+            labels,
+            loc="outside upper center",
+            ncols=min(4, len(handles)),
+            frameon=False,
+            title=title,
+            title_fontsize="large",
+        )
+    else:
+        figure.suptitle(title)
     figure.supxlabel(_note(drawn), fontsize="small", color="0.3")
     figure.savefig(path)
 

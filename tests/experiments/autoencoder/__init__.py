@@ -1,0 +1,1 @@
+"""Tests of experiments.autoencoder; the files mirror the modules."""

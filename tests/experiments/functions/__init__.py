@@ -1,0 +1,1 @@
+"""Tests of experiments.functions; the files mirror the modules."""

@@ -1,0 +1,1 @@
+"""Tests of experiments.gaussian_processes; the files mirror the modules."""

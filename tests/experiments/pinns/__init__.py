@@ -1,0 +1,1 @@
+"""Tests of experiments.pinns; the files mirror the modules."""
