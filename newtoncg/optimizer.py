@@ -28,20 +28,17 @@ from newtoncg.optimizer_options import (
     CURVATURES,
     ELSEWHERE,
     OPTIONS,
-    PER_GROUP,
     plain_preconditioner,
     preconditioner_of,
     regularization_from,
     settings_from,
+    shared_options,
+    stepped,
     validate,
 )
-from newtoncg.optimizer_state import ENTRY_KEYS, entries_of, initial_entry, solver_state_of
+from newtoncg.optimizer_state import ENTRY_KEYS, entries_of, initial_entry, restore_tensors, solver_state_of
 from newtoncg.status import Termination
 from newtoncg.vectors import ParameterVector
-
-NEGLIGIBLE_RATE = 1e-12
-"""Our choice: groups whose lr is this much smaller than the largest are not stepped. Newton's direction for all
-unknowns, with some of them held back, would be no good direction for the others."""
 
 
 @final
@@ -71,8 +68,8 @@ class NewtonCG(Optimizer):
         curvature: ``"hessian"``: exact products by double backward; ``"gauss-newton"``: the Gauss-Newton matrix
             between the parameters and what the closure marks by :func:`newtoncg.outputs`, positive semidefinite for
             convex losses; ``"finite-difference"``: differences of gradients.
-        globalization: ``"trust-region"``, ``"line-search"`` (Armijo), ``"strong-wolfe"``, or a :class:`TrustRegion` or
-            :class:`LineSearch` with settings.
+        globalization: ``"trust-region"``, ``"line-search"`` (Armijo), ``"strong-wolfe"``, ``"cubic"``, or a
+            :class:`TrustRegion`, :class:`LineSearch` or :class:`newtoncg.globalization.Cubic` with settings.
         preconditioner: What makes the Newton systems easier: ``"jacobi"``, ``"nystrom"``, ``"lbfgs"``, a config object
             of :mod:`newtoncg.preconditioners`, or a callable that maps a flat vector to one, as an approximate inverse
             of the curvature would; None for nothing. A callable is not part of `state_dict`.
@@ -182,7 +179,7 @@ class NewtonCG(Optimizer):
             given = {name: value for name, value in group.items() if name in OPTIONS}
             validate({**self.defaults, **given})
             if self.param_groups:
-                group |= self._shared_options(given)
+                group |= shared_options(self.param_groups[0], given)
             param_group = group
         super().add_param_group(param_group)
         for parameter in self.param_groups[-1]["params"]:
@@ -213,7 +210,7 @@ class NewtonCG(Optimizer):
             ClosureError: The closure returned what cannot be minimized.
         """
         started = time.perf_counter()
-        parameters, groups = self._stepped()
+        parameters, groups = stepped(self.param_groups)
         if not parameters.tensors:
             return self._call_only(closure)
         options = self.param_groups[0]
@@ -252,13 +249,7 @@ class NewtonCG(Optimizer):
             super().load_state_dict(state_dict)
         finally:
             handle.remove()
-        source = {**state_dict, **adapted}
-        saved = [key for group in source["param_groups"] for key in group["params"]]
-        loaded = [parameter for group in self.param_groups for parameter in group["params"]]
-        for key, parameter in zip(saved, loaded, strict=True):
-            for name, value in source["state"].get(key, {}).items():
-                if isinstance(value, Tensor):
-                    self.state[parameter][name] = value.detach().to(parameter.device, copy=True)
+        restore_tensors(self.state, self.param_groups, {**state_dict, **adapted})
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_report": self._report, "_custom": self._custom}
@@ -278,17 +269,6 @@ class NewtonCG(Optimizer):
         for hook in tuple(self._cg_hooks.values()):
             hook(progress)
 
-    def _shared_options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The first group's options that hold for all groups; a different one is refused."""
-        shared = {name: self.param_groups[0][name] for name in OPTIONS if name not in PER_GROUP}
-        for name, value in given.items():
-            if name in shared and shared[name] != value:
-                raise ValueError(
-                    f"{name} is one for all parameter groups of NewtonCG: the first has {shared[name]!r}, received "
-                    f"{value!r}; only {' and '.join(PER_GROUP)} may differ, so set {name} in the constructor"
-                )
-        return shared
-
     def _entry(self, parameter: Tensor) -> dict[str, Any]:
         """The state of a parameter, made where there is none yet."""
         entry: dict[str, Any] = self.state[parameter]
@@ -297,15 +277,6 @@ class NewtonCG(Optimizer):
             rule = preconditioner_of(group, self._custom)
             entry.update(initial_entry(parameter, group["history_size"], rule.capacity if rule else 0) | entry)
         return entry
-
-    def _stepped(self) -> tuple[ParameterVector, list[dict[str, Any]]]:
-        """The parameters that this step moves, each once, and the group of each."""
-        chosen: dict[int, tuple[Tensor, dict[str, Any]]] = {}
-        least = NEGLIGIBLE_RATE * max(float(group["lr"]) for group in self.param_groups)
-        for group in self.param_groups:
-            if float(group["lr"]) > least:
-                chosen.update({id(p): (p, group) for p in group["params"] if p.requires_grad})
-        return ParameterVector([p for p, _ in chosen.values()]), [group for _, group in chosen.values()]
 
     def _call_only(self, closure: Closure) -> Any:  # noqa: ANN401 (whatever the closure returns)
         """Nothing to step: one ordinary call of the closure."""

@@ -36,6 +36,10 @@ ELSEWHERE = {
 PER_GROUP = ("lr", "weight_decay")
 """The options that may differ between parameter groups."""
 
+NEGLIGIBLE_RATE = 1e-12
+"""Our choice: groups whose lr is this much smaller than the largest are not stepped. Newton's direction for all
+unknowns, with some of them held back, would be no good direction for the others."""
+
 CURVATURES = {
     "hessian": (CurvatureSource.EXACT, CurvatureKind.HESSIAN),
     "gauss-newton": (CurvatureSource.EXACT, CurvatureKind.GAUSS_NEWTON),
@@ -111,6 +115,46 @@ def preconditioner_of(options: Mapping[str, Any], custom: TensorFunction | None)
             "preconditioner= to this optimizer too"
         )
     return preconditioner_from(custom if options["preconditioner"] == CUSTOM else options["preconditioner"])
+
+
+def shared_options(first: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that hold for all groups.
+
+    Args:
+        first: The first group.
+        given: The options that a later group was given.
+
+    Returns:
+        The first group's options that may not differ.
+
+    Raises:
+        ValueError: The later group was given another value for one.
+    """
+    shared = {name: first[name] for name in OPTIONS if name not in PER_GROUP}
+    for name, value in given.items():
+        if name in shared and shared[name] != value:
+            raise ValueError(
+                f"{name} is one for all parameter groups of NewtonCG: the first has {shared[name]!r}, received "
+                f"{value!r}; only {' and '.join(PER_GROUP)} may differ, so set {name} in the constructor"
+            )
+    return shared
+
+
+def stepped(groups: Sequence[Mapping[str, Any]]) -> tuple[ParameterVector, list[Mapping[str, Any]]]:
+    """The parameters that a step moves, each once, and the group of each.
+
+    Args:
+        groups: The parameter groups.
+
+    Returns:
+        The unknowns: what requires a gradient, in groups whose lr is neither 0 nor negligible.
+    """
+    chosen: dict[int, tuple[Tensor, Mapping[str, Any]]] = {}
+    least = NEGLIGIBLE_RATE * max(float(group["lr"]) for group in groups)
+    for group in groups:
+        if float(group["lr"]) > least:
+            chosen.update({id(p): (p, group) for p in group["params"] if p.requires_grad})
+    return ParameterVector([p for p, _ in chosen.values()]), [group for _, group in chosen.values()]
 
 
 def settings_from(

@@ -6,7 +6,7 @@ Every parameter holds its own part of the vectors and a copy of the numbers, und
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -42,7 +42,7 @@ def initial_entry(parameter: Tensor, history_size: int, capacity: int = 0) -> En
     blocks = {key: torch.zeros((history_size, *real.shape), dtype=dtype, device=real.device) for key in _BLOCKS}
     blocks["preconditioner_vectors"] = torch.zeros((capacity, *real.shape), dtype=dtype, device=real.device)
     numbers = {
-        "step": 0, "size": 0, "pairs": 0, "has_last": 0, "history_scale": 1.0, "step_norm": 0.0, "radius": 0.0,
+        "step": 0, "size": 0, "pairs": 0, "has_last": 0, "history_scale": 1.0, "step_norm": 0.0, "radius": 0.0, "damping": 0.0,
         "forcing_gradient_norm": 0.0, "forcing_residual_norm": 0.0, "forcing_term": 0.0, "source": 0, "verified": 0,
         "preconditioner_rows": -1, "preconditioner_scale": 1.0, "preconditioner_age": 0,
     }  # fmt: skip
@@ -51,6 +51,26 @@ def initial_entry(parameter: Tensor, history_size: int, capacity: int = 0) -> En
 
 ENTRY_KEYS = frozenset(initial_entry(torch.zeros(()), 0))
 """The keys of every entry; they never change."""
+
+
+def restore_tensors(
+    state: MutableMapping[Any, Any], groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]
+) -> None:
+    """Take the tensors of a loaded state from its source again, as copies of the dtype in which they were saved.
+
+    The base class shares them with the source, and casts them to the dtype of their parameter.
+
+    Args:
+        state: The optimizer's state, loaded already.
+        groups: Its parameter groups.
+        saved: The source.
+    """
+    keys = [key for group in saved["param_groups"] for key in group["params"]]
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    for key, parameter in zip(keys, parameters, strict=True):
+        for name, value in saved["state"].get(key, {}).items():
+            if isinstance(value, Tensor):
+                state[parameter][name] = value.detach().to(parameter.device, copy=True)
 
 
 def solver_state_of(
@@ -92,6 +112,7 @@ def solver_state_of(
         gradient=gradient if first["has_last"] else None,
         step_norm=float(first["step_norm"]),
         radius=float(first["radius"]) or None,
+        damping=float(first["damping"]) or None,
         preconditioner=_preconditioner_of(entries, parameters, capacity),
     )
 
@@ -125,7 +146,7 @@ def entries_of(
     Its keys: ``step`` counts the optimizer's steps; ``size`` is n, by which a change of the stepped parameters is
     noticed; ``history_steps`` and ``history_gradient_changes`` hold the L-BFGS pairs, oldest first, ``pairs`` of them,
     with their ``history_scale``; ``last_step`` and ``last_gradient`` hold the pair that the next gradient completes, if
-    ``has_last``; ``radius``, ``step_norm`` and ``forcing_*`` are those of the last step, 0 where there is none;
+    ``has_last``; ``radius``, ``damping``, ``step_norm`` and ``forcing_*`` are those of the last step, 0 where there is none;
     ``preconditioner_vectors`` holds ``preconditioner_rows`` vectors, -1 before the first solve, beside their scale and
     age; ``source`` and ``verified`` say where products come from and whether they were compared with differences.
 
@@ -149,6 +170,7 @@ def entries_of(
         "history_scale": memory.scale,
         "step_norm": state.step_norm,
         "radius": state.radius or 0.0,
+        "damping": state.damping or 0.0,
         "forcing_gradient_norm": previous.gradient_norm if previous else 0.0,
         "forcing_residual_norm": previous.residual_norm if previous else 0.0,
         "forcing_term": previous.term if previous else 0.0,
