@@ -94,10 +94,13 @@ def curve(group: Group, abscissa: str, ordinate: Callable[[Outcome, Row], float]
     grid = np.unique(np.concatenate(places))
     if len(measured) > 1 and len(grid) > GRID_POINTS:
         grid = grid[np.linspace(0, len(grid) - 1, GRID_POINTS).round().astype(int)]
-    held = np.stack([
-        value[np.searchsorted(place, grid, side="right") - 1] for place, value in zip(places, values, strict=True)
-    ])  # fmt: skip
+    held = np.stack([_held(place, value, grid) for place, value in zip(places, values, strict=True)])
     return Curve(x=grid, median=np.median(held, axis=0), least=held.min(axis=0), greatest=held.max(axis=0))
+
+
+def _held(places: NDArray[np.float64], values: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return at each point of a grid the value of the last place at or before it, or of the first place."""
+    return values[np.maximum(np.searchsorted(places, grid, side="right") - 1, 0)]
 
 
 def _bounded(value: float) -> float:
