@@ -33,18 +33,21 @@ class RunRecorder(Callback):
     ``summary.json`` into the trainer's root folder.
     """
 
-    def __init__(self, budget: str = "30s", gradient_tolerance: float = 0.0, interval: float = 0.1) -> None:
+    def __init__(
+        self, budget: str = "30s", gradient_tolerance: float = 0.0, interval: float = 0.1, growth: float = 0.1
+    ) -> None:
         """Keep the settings.
 
         Args:
             budget: Training stops at the end of the step that exhausts it; ``"30s"``, ``"5000g"`` (gradient
                 equivalents) or both, separated by a comma.
             gradient_tolerance: Training also stops at a gradient norm at or below it, ``>= 0``.
-            interval: Least training time between two measurements, in seconds.
+            interval: A measurement is due after so many seconds of training since the last,
+            growth: or once the training time has grown by this share of itself, which shows fast runs in detail.
         """
         self.budget = Budget.parse(budget)
         self.gradient_tolerance = gradient_tolerance
-        self.interval = interval
+        self.interval, self.growth = interval, growth
         self.counts = Counts()
         self.optimizers: list[str] = []
         self.rows: list[Row] = []
@@ -81,7 +84,8 @@ class RunRecorder(Callback):
         self.counts.steps += 1
         self._count_products(trainer.optimizers[0])
         is_spent = self.budget.spent(self._clock.seconds, self.counts.gradient_equivalents) >= 1.0
-        if is_spent or self._clock.seconds - self.rows[-1].seconds >= self.interval:
+        due = min(self.interval, self.growth * self.rows[-1].seconds)
+        if is_spent or self._clock.seconds - self.rows[-1].seconds >= due:
             row = self._measure(trainer, pl_module)
             pl_module.log_dict({"loss": row.train_loss, "gradient_norm": row.gradient_norm}, prog_bar=True)
             self._stop_where_due(trainer, row, is_spent=is_spent)

@@ -109,7 +109,7 @@ def test_what_is_counted_agrees_with_what_newtoncg_reports(tmp_path: Path, globa
 
 
 def test_the_last_row_describes_the_final_parameters(tmp_path: Path) -> None:
-    recorder = RunRecorder(budget="17g", interval=1e6)
+    recorder = RunRecorder(budget="17g", interval=1e6, growth=1e9)
     task = run(tmp_path, recorder, OPTIMIZERS["Adam"])
     data = SmallData()
     data.setup("fit")
@@ -150,7 +150,7 @@ def test_a_run_that_is_not_finite_ends(tmp_path: Path) -> None:
 
 
 def test_measuring_does_not_change_the_run(tmp_path: Path) -> None:
-    rare = run(tmp_path, RunRecorder(budget="17g", interval=1e6), OPTIMIZERS["LBFGS"])
+    rare = run(tmp_path, RunRecorder(budget="17g", interval=1e6, growth=1e9), OPTIMIZERS["LBFGS"])
     often = run(tmp_path, RunRecorder(budget="17g", interval=0.0), OPTIMIZERS["LBFGS"])
     for one, other in zip(rare.parameters(), often.parameters(), strict=True):
         assert torch.equal(one, other)
