@@ -67,6 +67,7 @@ def draw_comparison(title: str, outcomes: Sequence[Outcome], path: Path) -> None
             loc="outside upper center",
             ncols=min(4, len(handles)),
             frameon=False,
+            handlelength=3.5,  # so that the line styles can be told apart
             title=title,
             title_fontsize="large",
         )
@@ -137,7 +138,7 @@ def _draw(panel: Axes, group: Group, abscissa: str, quantity: Quantity, index: i
     panel.plot(
         drawn.x,
         median,
-        label=group.name.replace("_", " "),
+        label=group.name,
         color=color,
         linestyle=LINE_STYLES[index % len(LINE_STYLES)],
         linewidth=1.6,

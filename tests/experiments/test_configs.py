@@ -13,7 +13,7 @@ from experiments.cli import main
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
-CLASSIFIER_OPTIMIZERS = {"adam", "lbfgs", "newton_cg"}
+OPTIMIZERS = {"adam", "lbfgs", "newton_cg"}
 TASKS = {path.name: {config.stem for config in path.glob("*.yaml")} for path in sorted((ROOT / "configs").iterdir())}
 
 #: What makes a task small enough for a test, by the beginning of its name.
@@ -50,8 +50,8 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, ob
 def test_every_task_has_configs_for_the_same_optimizers() -> None:
     assert len(TASKS) == 16
     for task, names in TASKS.items():
-        assert names >= CLASSIFIER_OPTIMIZERS, task
-        assert names <= CLASSIFIER_OPTIMIZERS | {"adam_newton_cg"}, task
+        assert names >= OPTIMIZERS, task
+        assert names <= OPTIMIZERS | {"adam_newton_cg"}, task
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -63,6 +63,18 @@ def test_configs_of_one_task_differ_in_the_optimizer_alone(task: str) -> None:
         shared.append({key: config[key] for key in ("record", "model", "data")})
         assert set(config) <= {"record", "model", "data", "trainer", "optimizer", "lr_scheduler"}
     assert all(config == shared[0] for config in shared)
+
+
+def test_the_page_lists_every_task_and_its_optimizers() -> None:
+    letters = {"newton_cg": "N", "lbfgs": "L", "adam": "A", "adam_newton_cg": "A+N"}
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    listed = {}
+    for line in page.split("## Tasks")[1].split("\n## ")[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for task in cells[0].replace("`", "").split(", ") if line.startswith("| `") else []:
+            listed[task] = set(cells[-1].split())
+    del listed["configs/"]
+    assert listed == {task: {letters[name] for name in names} for task, names in TASKS.items()}
 
 
 @each_config
