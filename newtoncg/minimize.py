@@ -19,7 +19,7 @@ from newtoncg.configs import (
     preconditioner_from,
 )
 from newtoncg.errors import require_count, require_number, unknown_choice, unknown_keyword
-from newtoncg.globalization import LineSearch, TrustRegion
+from newtoncg.globalization import Cubic, LineSearch, TrustRegion
 from newtoncg.iteration import Settings, SolverState, StepReport, run
 from newtoncg.krylov.forcing import ForcingChoice
 from newtoncg.objective import CurvatureSource, Evaluation, FunctionObjective
@@ -41,7 +41,7 @@ class Options:
         forcing: How accurately the Newton systems are solved: ``"eisenstat-walker"`` (choice 2),
             ``"eisenstat-walker-1"``, ``"superlinear"``, a number in (0, 1), or a config object.
         globalization: What makes steps safe, instead of the method's own: ``"trust-region"``, ``"line-search"``,
-            ``"strong-wolfe"``, a :class:`LineSearch` or a :class:`TrustRegion`.
+            ``"strong-wolfe"``, ``"cubic"``, a :class:`LineSearch`, a :class:`TrustRegion` or a :class:`Cubic`.
         preconditioner: What makes the Newton systems easier: ``"jacobi"``, ``"nystrom"``, ``"lbfgs"``, a config object
             of :mod:`newtoncg.preconditioners`, or a callable that maps a flat vector to one, as an approximate inverse
             of the Hessian would; None for nothing.
@@ -114,13 +114,16 @@ class MinimizeResult:
 class _Method:
     """What tells one method from another."""
 
-    globalization: LineSearch | TrustRegion
+    globalization: LineSearch | TrustRegion | Cubic
     newton: bool = True
+    lanczos: bool = False
 
 
 _METHODS = {
     "newton-cg": _Method(LineSearch(monotone=False)),
     "trust-ncg": _Method(TrustRegion(monotone=False)),
+    "trust-krylov": _Method(TrustRegion(monotone=False), lanczos=True),
+    "cubic-newton": _Method(Cubic(monotone=False)),
     "l-bfgs": _Method(LineSearch(rule="strong-wolfe", monotone=False), newton=False),
 }
 
@@ -144,7 +147,9 @@ def minimize(
         fun: Maps a tensor of the shape of x0 (and `args`) to a real scalar tensor, with torch operations.
         x0: The starting point: a float32 or float64 tensor of any shape, left unchanged.
         args: Further arguments of `fun`.
-        method: ``"trust-ncg"`` (trust region), ``"newton-cg"`` (line search) or ``"l-bfgs"`` (no products).
+        method: ``"trust-ncg"`` (trust region, its problem solved along the path of conjugate gradients),
+            ``"trust-krylov"`` (the same, solved over the whole Krylov space; an n-vector a product), ``"cubic-newton"``
+            (cubic regularization on that space), ``"newton-cg"`` (line search) or ``"l-bfgs"`` (no products).
         tol: Success once no entry of the gradient exceeds ``tol``, ``>= 0``; by default
             ``eps^(2/3) max(1, |g0|)``, the largest entry of the first gradient for ``|g0|``.
         callback: Called after each iteration with the result so far; stops the run by returning true or by raising
@@ -214,6 +219,7 @@ def _settings(options: Options, method: _Method, size: int, gradient_tolerance: 
     return Settings(
         globalization=globalization_from(options.globalization or method.globalization),
         forcing=forcing_rule_from(options.forcing),
+        lanczos=method.lanczos,
         newton=method.newton,
         max_iterations=options.max_iter,
         max_evaluations=math.inf if options.max_eval is None else options.max_eval,

@@ -42,7 +42,8 @@ def initial_entry(parameter: Tensor, history_size: int, capacity: int = 0) -> En
     blocks = {key: torch.zeros((history_size, *real.shape), dtype=dtype, device=real.device) for key in _BLOCKS}
     blocks["preconditioner_vectors"] = torch.zeros((capacity, *real.shape), dtype=dtype, device=real.device)
     numbers = {
-        "step": 0, "size": 0, "pairs": 0, "has_last": 0, "history_scale": 1.0, "step_norm": 0.0, "radius": 0.0, "damping": 0.0,
+        "step": 0, "size": 0, "pairs": 0, "has_last": 0, "history_scale": 1.0, "step_norm": 0.0, "radius": 0.0,
+        "damping": 0.0,
         "forcing_gradient_norm": 0.0, "forcing_residual_norm": 0.0, "forcing_term": 0.0, "source": 0, "verified": 0,
         "preconditioner_rows": -1, "preconditioner_scale": 1.0, "preconditioner_age": 0,
     }  # fmt: skip
@@ -146,9 +147,10 @@ def entries_of(
     Its keys: ``step`` counts the optimizer's steps; ``size`` is n, by which a change of the stepped parameters is
     noticed; ``history_steps`` and ``history_gradient_changes`` hold the L-BFGS pairs, oldest first, ``pairs`` of them,
     with their ``history_scale``; ``last_step`` and ``last_gradient`` hold the pair that the next gradient completes, if
-    ``has_last``; ``radius``, ``damping``, ``step_norm`` and ``forcing_*`` are those of the last step, 0 where there is none;
-    ``preconditioner_vectors`` holds ``preconditioner_rows`` vectors, -1 before the first solve, beside their scale and
-    age; ``source`` and ``verified`` say where products come from and whether they were compared with differences.
+    ``has_last``; ``radius``, ``damping``, ``step_norm`` and ``forcing_*`` are those of the last step, 0 where there is
+    none; ``preconditioner_vectors`` holds ``preconditioner_rows`` vectors, -1 before the first solve, beside their
+    scale and age; ``source`` and ``verified`` say where products come from and whether they were compared with
+    differences.
 
     Args:
         state: The memory.

@@ -1,6 +1,7 @@
 """Globalization: which step length or radius makes a direction safe, decided from numbers alone."""
 
+from newtoncg.globalization.cubic import Cubic
 from newtoncg.globalization.line_search import LineFunction, LinePoint, LineSearch, SearchResult
 from newtoncg.globalization.trust_region import TrustRegion
 
-__all__ = ["LineFunction", "LinePoint", "LineSearch", "SearchResult", "TrustRegion"]
+__all__ = ["Cubic", "LineFunction", "LinePoint", "LineSearch", "SearchResult", "TrustRegion"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from newtoncg.iteration.iterate import Iterate
-from newtoncg.krylov import CGResult, CurvaturePairs, cg
+from newtoncg.krylov import CGResult, CurvaturePairs, LanczosLimits, cg, gltr
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.preconditioners import Preconditioner, PreconditionerMemory
 from newtoncg.status import CGStatus, Rung
@@ -37,6 +37,25 @@ class Solve:
     def usable(self) -> bool:
         """Whether every product was finite, and the preconditioner positive definite."""
         return self.result.status not in {CGStatus.NONFINITE, CGStatus.INDEFINITE_PRECONDITIONER}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class System:
+    """A Newton system as its solver sees it.
+
+    Attributes:
+        operator: B.
+        right_side: ``-g``, shape ``(n,)``.
+        tolerance: The relative residual to be reached.
+        preconditioner: The approximate inverse; None for none.
+        pairs: Where the preconditioner learns from; None where it does not.
+    """
+
+    operator: LinearOperator
+    right_side: Tensor
+    tolerance: float
+    preconditioner: LinearOperator | None
+    pairs: CurvaturePairs | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,28 +102,82 @@ def solve_newton_system(at: Iterate, *, radius: float = math.inf, path_limit: in
     Returns:
         The solve, with products that were found right.
     """
+
+    def by_cg(system: System) -> CGResult:
+        return cg(
+            system.operator,
+            system.right_side,
+            tolerance=system.tolerance,
+            max_iterations=at.settings.max_cg_iterations,
+            radius=radius,
+            preconditioner=system.preconditioner,
+            path_limit=path_limit,
+            observer=at.settings.observer,
+            pairs=system.pairs,
+        )
+
+    return solve_by(at, by_cg)
+
+
+def solve_by(at: Iterate, solver: Callable[[System], CGResult]) -> Solve:
+    """Solve ``B p = -g`` by any solver, with the run's forcing term and preconditioner.
+
+    Args:
+        at: The present iterate.
+        solver: The solver.
+
+    Returns:
+        The solve, with products that were found right.
+    """
     term = at.settings.forcing.term(at.gradient_norm, at.state.previous)
     rule = at.settings.preconditioner
     while True:
         operator = at.objective.curvature(at.evaluation)
         memory, inverse = _preconditioner(rule, at.state.preconditioner, operator)
         pairs = CurvaturePairs(rule.pairs) if rule is not None and rule.pairs else None
-        result = cg(
-            operator,
-            at.gradient.neg(),
+        system = System(
+            operator=operator,
+            right_side=at.gradient.neg(),
             tolerance=max(term, 10.0 * at.objective.round_off),
-            max_iterations=at.settings.max_cg_iterations,
-            radius=radius,
             preconditioner=inverse,
-            path_limit=path_limit,
-            observer=at.settings.observer,
             pairs=pairs,
         )
+        result = solver(system)
         if not at.objective.trusts(operator):
             continue
         if rule is not None and memory is not None and pairs is not None:
             memory = rule.learned(memory, pairs)
         return Solve(result=result, term=term, preconditioner=memory, preconditioned=inverse is not None)
+
+
+def solve_on_lanczos_basis(at: Iterate, radius: float) -> Solve:
+    """Solve the trust-region problem over the whole Krylov space.
+
+    Args:
+        at: The present iterate.
+        radius: The trust radius.
+
+    Returns:
+        The solve, with products that were found right.
+    """
+
+    def by_gltr(system: System) -> CGResult:
+        return gltr(
+            system.operator,
+            system.right_side,
+            radius=radius,
+            reach=reach(at),
+            limits=LanczosLimits(tolerance=system.tolerance, max_iterations=at.settings.max_cg_iterations),
+            preconditioner=system.preconditioner,
+            observer=at.settings.observer,
+        )
+
+    return solve_by(at, by_gltr)
+
+
+def reach(at: Iterate) -> float:
+    """How long a step may be where the model does not say: the last one, or a tenth of the point's own scale."""
+    return max(at.state.step_norm, 0.1 * (1.0 + host(norm(at.point))[0]))
 
 
 def _preconditioner(

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from newtoncg.globalization import TrustRegion
+from newtoncg.globalization import Cubic, TrustRegion
+from newtoncg.iteration.cubic_newton import cubic_step
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import line_search_step
 from newtoncg.iteration.report import StepReport
@@ -118,6 +119,8 @@ def _step(at: Iterate) -> Taken:
     globalization = at.settings.globalization
     if isinstance(globalization, TrustRegion):
         return trust_region_step(at, globalization)
+    if isinstance(globalization, Cubic):
+        return cubic_step(at, globalization)
     return line_search_step(at, globalization)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from newtoncg.globalization import LineSearch, TrustRegion
+from newtoncg.globalization import Cubic, LineSearch, TrustRegion
 from newtoncg.krylov import CGObserver, Forcing
 from newtoncg.preconditioners import Preconditioner
 
@@ -19,6 +19,7 @@ class Settings:
     Attributes:
         globalization: What makes steps safe.
         forcing: How accurately the Newton systems are solved.
+        lanczos: Whether the trust-region problem is solved on the Lanczos basis instead of along the path of CG.
         newton: Whether the ladder has its first rung; without it the method is L-BFGS.
         max_iterations: The limit of iterations, ``>= 1``.
         max_evaluations: The limit of forward passes; infinite for none.
@@ -32,8 +33,9 @@ class Settings:
         observer: Told of each CG iteration; None for nobody.
     """
 
-    globalization: LineSearch | TrustRegion
+    globalization: LineSearch | TrustRegion | Cubic
     forcing: Forcing
+    lanczos: bool = False
     newton: bool = True
     max_iterations: int = 1
     max_evaluations: float = math.inf

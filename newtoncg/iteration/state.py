@@ -23,6 +23,7 @@ class SolverState:
         step_norm: Its length; 0 before the first.
         radius: The trust radius, in the norm of the preconditioner's inverse where there is one; None before the first
             step.
+        damping: The weight of the cubic term; None before the first step.
         preconditioner: What the preconditioner is rebuilt from; None before the first solve.
     """
 
@@ -32,6 +33,7 @@ class SolverState:
     gradient: Tensor | None = None
     step_norm: float = 0.0
     radius: float | None = None
+    damping: float | None = None
     preconditioner: PreconditionerMemory | None = None
 
     def learned(self, gradient: Tensor) -> SolverState:

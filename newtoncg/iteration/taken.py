@@ -72,7 +72,7 @@ def accepted(
 
 def refused(at: Iterate, solve: Solve | None, *, reasons: Sequence[str]) -> Taken:
     """The outcome where every rung failed: nothing moves, and what the last solve taught is dropped."""
-    state = replace(at.state, previous=None, step=None, gradient=None, radius=None, preconditioner=None)
+    state = replace(at.state, previous=None, step=None, gradient=None, radius=None, damping=None, preconditioner=None)
     return Taken(evaluation=at.evaluation, state=state, report=_report(at, solve, reasons))
 
 
@@ -82,6 +82,15 @@ def with_radius(taken: Taken, radius: float, ratio: float = math.nan, *, lasting
         evaluation=taken.evaluation,
         state=replace(taken.state, radius=radius if lasting else None),
         report=replace(taken.report, radius=radius, reduction_ratio=ratio),
+    )
+
+
+def with_damping(taken: Taken, damping: float, ratio: float = math.nan) -> Taken:
+    """The outcome of an iteration with a cubic term: its next weight is remembered and reported."""
+    return Taken(
+        evaluation=taken.evaluation,
+        state=replace(taken.state, damping=damping),
+        report=replace(taken.report, damping=damping, reduction_ratio=ratio),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from newtoncg.globalization import LineSearch, TrustRegion
-from newtoncg.iteration.directions import Solve, lower_rungs, newton_step, solve_newton_system
+from newtoncg.iteration.directions import Solve, lower_rungs, newton_step, solve_newton_system, solve_on_lanczos_basis
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import descend
 from newtoncg.iteration.taken import Taken, accepted, with_radius
@@ -38,7 +38,10 @@ def trust_region_step(at: Iterate, region: TrustRegion) -> Taken:
         The next point and state, or why no step was taken.
     """
     radius = min(region.max_radius, at.state.radius or region.radius or math.inf)
-    solve = solve_newton_system(at, radius=radius, path_limit=at.settings.path_limit)
+    if at.settings.lanczos:
+        solve = solve_on_lanczos_basis(at, radius)
+    else:
+        solve = solve_newton_system(at, radius=radius, path_limit=at.settings.path_limit)
     if solve.usable:
         taken = _trials(at, region, solve, radius)
         if taken is not None:

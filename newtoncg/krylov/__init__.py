@@ -2,6 +2,8 @@
 
 from newtoncg.krylov.cg import cg
 from newtoncg.krylov.forcing import EisenstatWalker, FixedForcing, Forcing, SuperlinearForcing, forcing_from
+from newtoncg.krylov.gltr import LanczosLimits, cubic, gltr
+from newtoncg.krylov.lanczos import LanczosModel, LanczosProcess
 from newtoncg.krylov.pairs import CurvaturePairs
 from newtoncg.krylov.progress import CGObserver, CGProgress
 from newtoncg.krylov.result import CGPath, CGResult
@@ -15,7 +17,12 @@ __all__ = [
     "EisenstatWalker",
     "FixedForcing",
     "Forcing",
+    "LanczosLimits",
+    "LanczosModel",
+    "LanczosProcess",
     "SuperlinearForcing",
     "cg",
+    "cubic",
     "forcing_from",
+    "gltr",
 ]

@@ -21,6 +21,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "several-iterations": {"max_iter": 3},
     "weight-decay": {"weight_decay": 0.01},
     "short-memory": {"history_size": 2},
+    "cubic": {"globalization": "cubic"},
     "preconditioned": {"preconditioner": Nystrom(rank=3, refresh_every=2)},
 }
 """Options that every promise about state and copies is checked with."""
