@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from experiments.recording.recorder import HISTORY_FILE, SUMMARY_FILE
 PROGRAM = (sys.executable, "-m", "experiments")
 LOG_FILE = "log.txt"
 POLL_SECONDS = 0.25
+LONGEST_REASON = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +173,14 @@ def collect(run: Run, return_code: int) -> Outcome:
     if return_code == 0 and summary.is_file():
         return Outcome(run=run, rows=rows, summary=json.loads(summary.read_text(encoding="utf-8")), error=None)
     log = run.folder / LOG_FILE
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
-    return Outcome(run=run, rows=rows, summary=None, error=f"exit status {return_code}: {last}")
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    return Outcome(run=run, rows=rows, summary=None, error=f"exit status {return_code}: {_reason(text)}")
+
+
+def _reason(log: str) -> str:
+    """Return why a program ended: what the command line's parser objects to, else the last line of the output."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    complaint = next((index for index, line in enumerate(lines) if line.startswith("error: ")), None)
+    if complaint is not None:
+        return textwrap.shorten(" ".join(lines[complaint:]), LONGEST_REASON, placeholder=" ...")
+    return lines[-1] if lines else "no output"

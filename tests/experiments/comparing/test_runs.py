@@ -103,6 +103,14 @@ def test_a_failing_run_is_an_outcome_with_its_reason(tmp_path: Path) -> None:
     assert outcome.error == "exit status 1: ValueError: out of luck"
 
 
+def test_what_the_parser_objects_to_is_the_reason(tmp_path: Path) -> None:
+    source = (
+        "print('usage: ...')\nraise SystemExit(\"error: Parser key 'optimizer':\\n  Option 'rate' is not accepted\")"
+    )
+    outcome, _ = execute_program(tmp_path, source)
+    assert outcome.error == "exit status 1: error: Parser key 'optimizer': Option 'rate' is not accepted"
+
+
 def test_results_of_an_earlier_run_are_not_taken_for_new_ones(tmp_path: Path) -> None:
     execute_program(tmp_path, PROGRAM)
     outcome, seen = execute_program(tmp_path, "pass")
