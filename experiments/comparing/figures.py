@@ -19,6 +19,8 @@ from experiments.recording import Row
 #: Okabe and Ito (2008): told apart with any kind of colour vision; the line styles tell them apart in print.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES = ("-", "--", "-.", ":")
+USUAL_NAMES = ("newton_cg", "lbfgs", "adam", "adam_newton_cg")
+"""Configs of these names look the same in every figure, whatever else is compared with them."""
 
 ABSCISSAE = {"seconds": "training time [s]", "gradient_equivalents": "work [gradient equivalents]"}
 WORK_NOTE = "gradient equivalents: a forward and a backward pass count 1, a forward pass 1/3, a product 4/3"
@@ -46,7 +48,8 @@ def draw_comparison(title: str, outcomes: Sequence[Outcome], path: Path) -> None
         path: The PNG file.
     """
     drawn = [outcome for outcome in outcomes if outcome.rows]
-    quantities = _quantities(drawn)
+    quantities, groups = _quantities(drawn), grouped(drawn)
+    styles = _styles([group.name for group in groups])
     figure = Figure(figsize=(8.0, 1.2 + 2.6 * len(quantities)), dpi=100, layout="constrained")
     panels = figure.subplots(len(quantities), len(ABSCISSAE), sharex="col", sharey="row", squeeze=False)
     for row, quantity in enumerate(quantities):
@@ -55,8 +58,8 @@ def draw_comparison(title: str, outcomes: Sequence[Outcome], path: Path) -> None
             panel = panels[row, column]
             panel.set_yscale("log")
             panel.grid(visible=True, color="0.9")
-            for index, group in enumerate(grouped(drawn)):
-                _draw(panel, group, abscissa, quantity, index)
+            for group in groups:
+                _draw(panel, group, abscissa, quantity, styles[group.name])
     for column, label in enumerate(ABSCISSAE.values()):
         panels[-1, column].set_xlabel(label)
     handles, labels = panels[0, 0].get_legend_handles_labels()
@@ -75,6 +78,12 @@ def draw_comparison(title: str, outcomes: Sequence[Outcome], path: Path) -> None
         figure.suptitle(title)
     figure.supxlabel(_note(drawn), fontsize="small", color="0.3")
     figure.savefig(path)
+
+
+def _styles(names: Sequence[str]) -> dict[str, int]:
+    """Give each name the number of its colour and line style."""
+    others = [name for name in names if name not in USUAL_NAMES]
+    return {name: index for index, name in enumerate((*USUAL_NAMES, *others))}
 
 
 def _note(drawn: Sequence[Outcome]) -> str:
