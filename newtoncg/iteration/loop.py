@@ -70,7 +70,7 @@ def run(
         The last accepted point, the state after it, and the report.
     """
     total, progress = None, _Progress(objective.round_off)
-    termination = _finite(evaluation)
+    termination, gradient_norm = _finite(evaluation), math.nan
     while termination is None:
         state = state.learned(evaluation.gradient())
         gradient_norm = host(norm(evaluation.gradient()))[0]
@@ -87,7 +87,12 @@ def run(
         termination = _exhausted(at, taken, total, callback)
         evaluation, state = taken.evaluation, taken.state
     if total is None:
-        total = StepReport(loss=evaluation.value, loss_after=evaluation.value, reason=termination.message)
+        total = StepReport(
+            loss=evaluation.value,
+            loss_after=evaluation.value,
+            gradient_norm=gradient_norm,
+            reason=termination.message,
+        )
     report = replace(total, termination=termination, curvature=CURVATURE_NAMES[objective.source])
     report = report.costing(objective.counts, time.perf_counter() - started)
     return Outcome(evaluation=evaluation, state=state, report=report)

@@ -130,7 +130,7 @@ class FixedForcing:
         return self.value
 
 
-ForcingChoice: TypeAlias = EisenstatWalker | SuperlinearForcing | FixedForcing | str | float
+ForcingChoice: TypeAlias = EisenstatWalker | SuperlinearForcing | FixedForcing | float | str
 
 _NAMED: dict[str, Forcing] = {
     "eisenstat-walker": EisenstatWalker(),
