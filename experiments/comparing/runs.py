@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -132,7 +133,10 @@ def execute(
     for name in (HISTORY_FILE, SUMMARY_FILE):
         (run.folder / name).unlink(missing_ok=True)
     with (run.folder / LOG_FILE).open("w", encoding="utf-8") as log:
-        process = subprocess.Popen([*program, *_arguments(run, budget)], stdout=log, stderr=subprocess.STDOUT)
+        unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}  # so that what was printed last stands last in the log
+        process = subprocess.Popen(
+            [*program, *_arguments(run, budget)], stdout=log, stderr=subprocess.STDOUT, env=unbuffered
+        )
         try:
             for row in _rows_while_running(process, run.folder / HISTORY_FILE):
                 on_progress(row)
