@@ -38,7 +38,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(INSTALLED)
-	$(BIN)/python -m experiments compare configs/digits/*.yaml
+	$(BIN)/python -m experiments compare configs/digits/*.yaml --fresh
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
