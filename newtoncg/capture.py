@@ -106,7 +106,7 @@ def _steps_on_stack() -> int:
 def leaves(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
     """The leaf tensors that a graph reaches, depth first, each once."""
     yield from (tensor for tensor in tensors if tensor.grad_fn is None and tensor.requires_grad)
-    for node in _nodes(tensors):
+    for node in walk(tensors):
         variable = getattr(node, "variable", None)
         if isinstance(variable, Tensor):
             yield variable
@@ -114,10 +114,10 @@ def leaves(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
 
 def changes_precision(tensors: Sequence[Tensor]) -> bool:
     """Whether a graph casts between dtypes, as under autocast."""
-    return any(node.name().startswith("ToCopyBackward") for node in _nodes(tensors))
+    return any(node.name().startswith("ToCopyBackward") for node in walk(tensors))
 
 
-def _nodes(tensors: Sequence[Tensor]) -> Iterator[Node]:
+def walk(tensors: Iterable[Tensor]) -> Iterator[Node]:
     """The nodes of a graph, depth first, each once."""
     stack = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
     seen: set[Node] = set()

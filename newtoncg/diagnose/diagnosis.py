@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from newtoncg.capture import BackwardCall
+from newtoncg.capture import BackwardCall, walk
 from newtoncg.curvature import HessianOperator
 from newtoncg.diagnose.check import check_curvature
-from newtoncg.diagnose.recording import Node, Recording, operation_of, raised_at, walk
+from newtoncg.diagnose.recording import Node, Recording, operation_of, raised_at
 from newtoncg.diagnose.result import Diagnosis, Finding, Severity
 from newtoncg.diagnose.returned import findings_about_params, findings_about_repetition, findings_about_returned
 from newtoncg.diagnose.subject import Parameters, Subject, differentiated

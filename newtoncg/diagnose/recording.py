@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,19 +139,6 @@ class Recording(TorchFunctionMode):
 
     def _leave(self, _module: nn.Module, _inputs: object, _output: object) -> None:
         self._stack.pop()
-
-
-def walk(tensors: Iterable[Tensor]) -> Iterator[Node]:
-    """Yield the nodes of a graph, each once, outputs first."""
-    stack = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
-    seen: set[Node] = set()
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        yield node
-        stack.extend(following for following, _ in node.next_functions if following is not None)
 
 
 def operation_of(node: Node) -> str:

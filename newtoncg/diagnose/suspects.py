@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from newtoncg.diagnose.recording import Node, operation_of, walk
+from newtoncg.capture import walk
+from newtoncg.diagnose.recording import Node, operation_of
 
 ROUNDING = frozenset({"Round", "Floor", "Ceil", "Trunc", "Sign", "FakeQuantizePerTensorAffineCachemask"})
 ROUNDING_PREFIXES = ("FakeQuantize", "FusedMovingAvgObsFakeQuant")

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from newtoncg.diagnose.recording import Recording, operation_of, raised_at, walk
+from newtoncg.capture import walk
+from newtoncg.diagnose.recording import Recording, operation_of, raised_at
 from newtoncg.diagnose.suspects import has_kinks, reverse_over_forward_traps, suspects
 from tests.diagnose.silent_losses import DetachedCube, OnceCube, apply
 
