@@ -41,6 +41,7 @@ class LevenbergMarquardt:
         max_products: The most products of a solve, ``>= 1``.
         max_memory: The bytes that a stored Jacobian may take, ``>= 0``; 0 for products only.
         max_evaluations: The most trial points of a step, ``>= 1``.
+        monotone: Whether the loss may not rise at all, not even within its round-off where the gradient falls.
     """
 
     damping: float | None = None
@@ -58,6 +59,7 @@ class LevenbergMarquardt:
     max_products: int = 300
     max_memory: float = 2.0**30
     max_evaluations: int = 30
+    monotone: bool = True
 
     def __post_init__(self) -> None:
         if self.damping is not None:
@@ -77,6 +79,7 @@ class LevenbergMarquardt:
         require_count("LevenbergMarquardt max_products", self.max_products, minimum=1)
         require_number("LevenbergMarquardt max_memory", self.max_memory, minimum=0.0, infinite=True)
         require_count("LevenbergMarquardt max_evaluations", self.max_evaluations, minimum=1)
+        require_flag("LevenbergMarquardt monotone", self.monotone)
 
     def after(self, damping: float, ratio: float, *, rejections: int) -> float:
         """The damping after an accepted step.

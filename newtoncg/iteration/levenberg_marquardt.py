@@ -10,6 +10,7 @@ from torch import Tensor
 
 from newtoncg.errors import ClosureError
 from newtoncg.globalization import LevenbergMarquardt
+from newtoncg.iteration.blurred import lowers_gradient
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.taken import Taken, accepted, refused, with_damping
 from newtoncg.least_squares import DampedStep, DampedSystems, SolverLimits, StoredJacobian
@@ -92,14 +93,23 @@ def levenberg_marquardt_step(at: Iterate, config: LevenbergMarquardt) -> Taken:
     for rejections in range(at.trials_left(config.max_evaluations)):
         step = _solved(problem, damping)
         trial = None if step is None else _tried(problem, step, damping)
-        if trial is not None and trial.evaluation is not None and trial.ratio > config.acceptance:
+        ratio = math.nan if trial is None else _judged(problem, trial)
+        if trial is not None and trial.evaluation is not None and ratio > config.acceptance:
             taken = accepted(at, trial.evaluation, None, rung=Rung.GAUSS_NEWTON, step_length=1.0)
-            after = config.after(damping, trial.ratio, rejections=rejections)
-            return _reported(with_damping(taken, max(floor, after), trial.ratio), problem, trial.step)
+            after = config.after(damping, ratio, rejections=rejections)
+            return _reported(with_damping(taken, max(floor, after), ratio), problem, trial.step)
         if trial is not None and abs(trial.actual) <= problem.noise and trial.predicted <= problem.noise:
             break
         damping *= config.increase
     return _stalled(problem, trial)
+
+
+def _judged(problem: _Problem, trial: _Trial) -> float:
+    """The reduction ratio; 1 where the loss is noise and the gradient speaks for the trial."""
+    after, config = trial.evaluation, problem.config
+    if after is None or trial.ratio > config.acceptance:
+        return trial.ratio
+    return 1.0 if lowers_gradient(problem.at, after, trial.predicted, monotone=config.monotone) else trial.ratio
 
 
 def _limits(config: LevenbergMarquardt) -> SolverLimits:

@@ -76,7 +76,7 @@ METHOD_TABLE = {
     "cubic-newton": Method(Cubic(monotone=False)),
     "newton-mr": Method(LineSearch(monotone=False), solver=Solver.MINRES),
     "newton-exact": Method(TrustRegion(monotone=False), solver=Solver.EXACT),
-    "gauss-newton": Method(LevenbergMarquardt(), residuals=True),
+    "gauss-newton": Method(LevenbergMarquardt(monotone=False), residuals=True),
     "newton-cg-bounded": Method(TrustRegion(monotone=False), takes_bounds=True),
     "l-bfgs": Method(WOLFE, newton=False),
     "bfgs": Method(WOLFE, newton=False, scaling=bfgs),

@@ -122,3 +122,16 @@ def test_what_is_no_residual_is_refused() -> None:
         newtoncg.minimize(lambda x: 1.0, torch.zeros(3), method="gauss-newton")  # type: ignore[arg-type, return-value]
     with pytest.raises(ClosureError, match="no residuals"):
         newtoncg.minimize(lambda x: x[:0], torch.zeros(3), method="gauss-newton")
+
+
+@pytest.mark.parametrize("tol", [None, 1e-12])
+def test_residuals_that_stay_large_end_by_their_gradient(tol: float | None) -> None:
+    """Convergence is linear there, and the loss is noise long before the gradient is."""
+    a = torch.tensor([0.3, -0.7, 1.1], dtype=torch.float64)
+
+    def residuals(x: Tensor) -> Tensor:
+        return torch.cat([x - torch.sin(a), 0.5 * torch.tanh(x * a), 0.1 * x])
+
+    result = newtoncg.minimize(residuals, torch.zeros(3, dtype=torch.float64), method="gauss-newton", tol=tol)
+    assert result.success
+    assert result.nit < 20
