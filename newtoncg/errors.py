@@ -34,7 +34,7 @@ class ImplicitDifferentiationWarning(UserWarning):
 def unknown_choice(name: str, received: object, choices: Iterable[str]) -> ValueError:
     """The error for a value outside a closed list of names, with the nearest valid spelling."""
     known = sorted(choices)
-    nearest = difflib.get_close_matches(str(received), known, n=1)
+    nearest = difflib.get_close_matches(str(received).lower(), known, n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     return ValueError(f"{name} must be one of {', '.join(map(repr, known))}; received {received!r}{hint}")
 

@@ -18,7 +18,7 @@ from newtoncg.minimize.batched import batch_settings, batched_function
 from newtoncg.minimize.choice import DEFAULT, WITH_PRODUCTS, Choice, choose, suited
 from newtoncg.minimize.differentiable import half_square, with_gradients
 from newtoncg.minimize.methods import METHOD_TABLE, METHODS, Method, box_of, require_suitable, settings_from
-from newtoncg.minimize.options import Options
+from newtoncg.minimize.options import ELSEWHERE, Options
 from newtoncg.minimize.result import MinimizeResult, result_at
 from newtoncg.minimize.start import require_start
 from newtoncg.objective import CurvatureSource, Evaluation, FunctionObjective, Objective, ResidualObjective
@@ -184,7 +184,7 @@ def _require_known(method: str | None, tol: float | None, options: Mapping[str, 
     known = [field.name for field in fields(Options)]
     for name in options:
         if name not in known:
-            raise unknown_keyword("minimize", name, known)
+            raise unknown_keyword("minimize", name, known, ELSEWHERE)
     if tol is not None:
         require_number("tol", tol, minimum=0.0)
 

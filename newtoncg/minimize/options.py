@@ -17,6 +17,26 @@ from newtoncg.errors import require_count, require_flag, require_number, unknown
 from newtoncg.globalization import SecondOrder
 from newtoncg.krylov.forcing import ForcingChoice
 
+_AUTOMATIC = (
+    "leave it out, derivatives are found by automatic differentiation; a numpy function with derivatives of its own is "
+    "for scipy.optimize.minimize(..., method=newtoncg.scipy.newton_cg)"
+)
+
+ELSEWHERE = {
+    "options": "write its entries as keywords, such as max_iter=200",
+    "maxfun": "write max_eval",
+    "maxfev": "write max_eval",
+    "gtol": "write tol",
+    "xtol": "write tolerance_change",
+    "ftol": "write tolerance_change",
+    "disp": "leave it out, the loggers below 'newtoncg' tell of every iteration at level INFO",
+    "constraints": "leave it out, only bounds are taken",
+    "jac": _AUTOMATIC,
+    "hess": _AUTOMATIC,
+    "hessp": _AUTOMATIC,
+}
+"""What to do about options that scipy's and pytorch-minimize's `minimize` have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:

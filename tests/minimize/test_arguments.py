@@ -15,7 +15,12 @@ X0 = torch.zeros(2, dtype=torch.float64)
 BAD: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: newtoncg.minimize(bowl, X0, method="newton_cg"), ValueError, "method must be.*did you mean 'newton-cg'"),
     (lambda: newtoncg.minimize(bowl, X0, maxiter=3), TypeError, "no option 'maxiter'; did you mean 'max_iter'"),
-    (lambda: newtoncg.minimize(bowl, X0, disp=True), TypeError, "minimize has no option 'disp'"),
+    (lambda: newtoncg.minimize(bowl, X0, method="L-BFGS-B"), ValueError, "method must be.*did you mean 'l-bfgs'"),
+    (lambda: newtoncg.minimize(bowl, X0, method="Newton-CG"), ValueError, "method must be.*did you mean 'newton-cg'"),
+    (lambda: newtoncg.minimize(bowl, X0, disp=True), TypeError, "minimize has no option 'disp': leave it out, the"),
+    (lambda: newtoncg.minimize(bowl, X0, options={}), TypeError, "no option 'options': write its entries as keywords"),
+    (lambda: newtoncg.minimize(bowl, X0, gtol=1e-8), TypeError, "no option 'gtol': write tol"),
+    (lambda: newtoncg.minimize(bowl, X0, jac=bowl), TypeError, "no option 'jac': leave it out, derivatives are found"),
     (lambda: newtoncg.minimize(bowl, X0, tol=-1.0), ValueError, r"tol must be a number >= 0, finite; received -1\.0"),
     (lambda: newtoncg.minimize(bowl, X0, tol="1e-3"), TypeError, "tol must be a number.*of type str"),  # type: ignore[call-overload]
     (lambda: newtoncg.minimize(bowl, X0, max_iter=0), ValueError, "max_iter must be an integer >= 1; received 0"),
