@@ -12,9 +12,10 @@ from newtoncg.batched.function import BatchedFunction
 from newtoncg.batched.problems import Problems, code
 from newtoncg.globalization import LineSearch, TrustRegion
 from newtoncg.iteration import Settings, SolverState
-from newtoncg.iteration.directions import Solve, lower_rungs
+from newtoncg.iteration.directions import lower_rungs
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import descend
+from newtoncg.iteration.newton_system import Solve
 from newtoncg.krylov import CGResult
 from newtoncg.objective import Counts
 from newtoncg.status import Termination

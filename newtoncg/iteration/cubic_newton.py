@@ -9,9 +9,10 @@ from torch import Tensor
 
 from newtoncg.globalization import Cubic, LineSearch, TrustRegion
 from newtoncg.iteration.blurred import lowers_gradient
-from newtoncg.iteration.directions import Solve, System, lower_rungs, reach, solve_by
+from newtoncg.iteration.directions import lower_rungs
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import descend
+from newtoncg.iteration.newton_system import Solve, System, reach, solve_by
 from newtoncg.iteration.taken import Taken, accepted, with_damping
 from newtoncg.krylov import CGResult, LanczosLimits, LanczosModel, cubic
 from newtoncg.status import Rung

@@ -3,61 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from newtoncg.iteration.iterate import Iterate
-from newtoncg.iteration.settings import Solver
-from newtoncg.krylov import CGResult, CurvaturePairs, LanczosLimits, cg, gltr, minres
-from newtoncg.krylov.eigen import exact
-from newtoncg.linear_operator import LinearOperator
-from newtoncg.preconditioners import Preconditioner, PreconditionerMemory
-from newtoncg.status import CGStatus, Rung
+from newtoncg.iteration.newton_system import Solve, reach
+from newtoncg.krylov import CGResult
+from newtoncg.status import Rung
 from newtoncg.vectors import dot, host, norm
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Solve:
-    """A solve of the Newton system at one point.
-
-    Attributes:
-        result: What CG found.
-        term: The forcing term.
-        preconditioner: What the next preconditioner is rebuilt from; None where there is none.
-        preconditioned: Whether this solve had one, whose norm then measures lengths.
-    """
-
-    result: CGResult
-    term: float
-    preconditioner: PreconditionerMemory | None = None
-    preconditioned: bool = False
-
-    @property
-    def usable(self) -> bool:
-        """Whether every product was finite, and the preconditioner positive definite."""
-        return self.result.status not in {CGStatus.NONFINITE, CGStatus.INDEFINITE_PRECONDITIONER}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class System:
-    """A Newton system as its solver sees it.
-
-    Attributes:
-        operator: B.
-        right_side: ``-g``, shape ``(n,)``.
-        tolerance: The relative residual to be reached.
-        preconditioner: The approximate inverse; None for none.
-        pairs: Where the preconditioner learns from; None where it does not.
-    """
-
-    operator: LinearOperator
-    right_side: Tensor
-    tolerance: float
-    preconditioner: LinearOperator | None
-    pairs: CurvaturePairs | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,133 +51,6 @@ class Direction:
     rung: Rung
     bend: float = 0.0
     bow: Tensor | None = None
-
-
-def solve_newton_system(at: Iterate, *, radius: float = math.inf, path_limit: int = 0) -> Solve:
-    """Solve ``B p = -g`` to the forcing tolerance; the first time, compare the products with differences.
-
-    Args:
-        at: The present iterate.
-        radius: The trust radius.
-        path_limit: How many CG directions to keep.
-
-    Returns:
-        The solve, with products that were found right.
-    """
-
-    def by_cg(system: System) -> CGResult:
-        return cg(
-            system.operator,
-            system.right_side,
-            tolerance=system.tolerance,
-            max_iterations=at.settings.max_cg_iterations,
-            radius=radius,
-            preconditioner=system.preconditioner,
-            path_limit=path_limit,
-            observer=at.settings.observer,
-            pairs=system.pairs,
-        )
-
-    def by_minres(system: System) -> CGResult:
-        return minres(
-            system.operator,
-            system.right_side,
-            tolerance=system.tolerance,
-            max_iterations=at.settings.max_cg_iterations,
-            observer=at.settings.observer,
-        )
-
-    return solve_by(at, by_minres if at.settings.solver is Solver.MINRES else by_cg)
-
-
-def solve_by(at: Iterate, solver: Callable[[System], CGResult]) -> Solve:
-    """Solve ``B p = -g`` by any solver, with the run's forcing term and preconditioner.
-
-    Args:
-        at: The present iterate.
-        solver: The solver.
-
-    Returns:
-        The solve, with products that were found right.
-    """
-    term = at.settings.forcing.term(at.gradient_norm, at.state.previous)
-    rule = at.settings.preconditioner
-    while True:
-        operator = at.objective.curvature(at.evaluation)
-        memory, inverse = _preconditioner(rule, at.state.preconditioner, at.movable(operator))
-        pairs = CurvaturePairs(rule.pairs) if rule is not None and rule.pairs else None
-        system = System(
-            operator=operator,
-            right_side=at.gradient.neg(),
-            tolerance=max(term, 10.0 * at.objective.round_off),
-            preconditioner=inverse,
-            pairs=pairs,
-        )
-        result = solver(system)
-        if not at.objective.trusts(operator):
-            continue
-        if rule is not None and memory is not None and pairs is not None:
-            memory = rule.learned(memory, pairs)
-        return Solve(result=result, term=term, preconditioner=memory, preconditioned=inverse is not None)
-
-
-def solve_on_lanczos_basis(at: Iterate, radius: float) -> Solve:
-    """Solve the trust-region problem over the whole Krylov space.
-
-    Args:
-        at: The present iterate.
-        radius: The trust radius.
-
-    Returns:
-        The solve, with products that were found right.
-    """
-
-    def by_gltr(system: System) -> CGResult:
-        return gltr(
-            system.operator,
-            system.right_side,
-            radius=radius,
-            reach=reach(at),
-            limits=LanczosLimits(tolerance=system.tolerance, max_iterations=at.settings.max_cg_iterations),
-            preconditioner=system.preconditioner,
-            observer=at.settings.observer,
-        )
-
-    return solve_by(at, by_gltr)
-
-
-def solve_exactly(at: Iterate, radius: float) -> Solve:
-    """Solve the trust-region problem with the dense Hessian: n products.
-
-    Args:
-        at: The present iterate.
-        radius: The trust radius.
-
-    Returns:
-        The solve, with products that were found right.
-    """
-
-    def by_eigenvectors(system: System) -> CGResult:
-        if not at.objective.verified:  # a unit vector, the first column, is a poor test of a product
-            system.operator.matvec(system.right_side)
-        return exact(system.operator, system.right_side, radius=radius, reach=reach(at))
-
-    return solve_by(at, by_eigenvectors)
-
-
-def reach(at: Iterate) -> float:
-    """How long a step may be where the model does not say: the last one, or a tenth of the point's own scale."""
-    return max(at.state.step_norm, 0.1 * (1.0 + host(norm(at.point))[0]))
-
-
-def _preconditioner(
-    rule: Preconditioner | None, memory: PreconditionerMemory | None, operator: LinearOperator
-) -> tuple[PreconditionerMemory | None, LinearOperator | None]:
-    """The preconditioner at a new point, and what it is rebuilt from."""
-    if rule is None:
-        return None, None
-    memory = rule.renewed(memory, operator)
-    return memory, rule.operator(memory)
 
 
 def newton_step(at: Iterate, result: CGResult) -> ModelStep:
@@ -284,8 +113,8 @@ def curved_direction(at: Iterate, result: CGResult, d: Tensor) -> Direction | No
 
 def _curvature_length(at: Iterate, result: CGResult, d: Tensor) -> float:
     """How far a step goes along a direction of negative curvature; see `newton_step`."""
-    x, z, dd = host(norm(at.point), norm(result.solution), norm(d))
-    return min(result.curvature_step, max(z, at.state.step_norm, 0.1 * (1.0 + x)) / dd)
+    z, dd = host(norm(result.solution), norm(d))
+    return min(result.curvature_step, max(z, reach(at)) / dd)
 
 
 def lower_rungs(at: Iterate, solve: Solve | None) -> Iterator[Direction]:

@@ -8,9 +8,10 @@ from itertools import islice
 
 from newtoncg.globalization import Enriched, Pace
 from newtoncg.globalization.enriched import TROUBLE
-from newtoncg.iteration.directions import Solve, System, lower_rungs, solve_by
+from newtoncg.iteration.directions import lower_rungs
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import descend
+from newtoncg.iteration.newton_system import Solve, System, solve_by
 from newtoncg.iteration.taken import Taken
 from newtoncg.iteration.trust_region_newton import trial_steps
 from newtoncg.krylov import CGResult, CurvaturePairs, cg

@@ -11,8 +11,9 @@ from newtoncg.globalization import LineSearch, SearchResult
 from newtoncg.globalization.armijo import backtrack
 from newtoncg.globalization.strong_wolfe import strong_wolfe
 from newtoncg.iteration.blurred import is_blurred, lowers_gradient
-from newtoncg.iteration.directions import Direction, Solve, lower_rungs, newton_direction, solve_newton_system
+from newtoncg.iteration.directions import Direction, lower_rungs, newton_direction
 from newtoncg.iteration.iterate import Iterate
+from newtoncg.iteration.newton_system import Solve, solve_newton_system
 from newtoncg.iteration.taken import Taken, accepted, refused
 from newtoncg.objective import Evaluation
 from newtoncg.status import Rung, SearchStatus

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from newtoncg.box import Box
 from newtoncg.iteration.box_model import BoxModel, Piece
-from newtoncg.iteration.directions import Solve, System, newton_step, reach, solve_by
+from newtoncg.iteration.directions import newton_step
 from newtoncg.iteration.iterate import Iterate
+from newtoncg.iteration.newton_system import Solve, System, reach, solve_by
 from newtoncg.krylov import CGProgress, CGResult, cg
 from newtoncg.linear_operator import LinearOperator, RestrictedOperator
 from newtoncg.status import CGStatus

@@ -9,9 +9,10 @@ import torch
 
 from newtoncg.globalization import LineSearch, SecondOrder
 from newtoncg.iteration.certificate import CurvatureCertificate
-from newtoncg.iteration.directions import Direction, reach
+from newtoncg.iteration.directions import Direction
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import descend
+from newtoncg.iteration.newton_system import reach
 from newtoncg.iteration.taken import Taken, accepted
 from newtoncg.krylov.smallest_eigenvalue import SmallestEigenvalue, smallest_eigenvalue
 from newtoncg.status import Rung, Termination

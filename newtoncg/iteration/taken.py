@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from newtoncg.globalization.nonmonotone import NO_STEPS
-from newtoncg.iteration.directions import Solve
 from newtoncg.iteration.iterate import Iterate
+from newtoncg.iteration.newton_system import Solve
 from newtoncg.iteration.report import StepReport
 from newtoncg.iteration.state import SolverState
 from newtoncg.krylov.forcing import PreviousSolve

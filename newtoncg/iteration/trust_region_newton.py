@@ -9,18 +9,11 @@ from torch import Tensor
 
 from newtoncg.globalization import LineSearch, TrustRegion
 from newtoncg.iteration.blurred import is_blurred, lowers_gradient
-from newtoncg.iteration.directions import (
-    Solve,
-    lower_rungs,
-    newton_step,
-    solve_exactly,
-    solve_newton_system,
-    solve_on_lanczos_basis,
-)
+from newtoncg.iteration.directions import lower_rungs, newton_step
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import descend
+from newtoncg.iteration.newton_system import Solve, solve_newton_system
 from newtoncg.iteration.projected_newton import solve_in_box
-from newtoncg.iteration.settings import Solver
 from newtoncg.iteration.taken import Taken, accepted, with_radius
 from newtoncg.status import Rung
 from newtoncg.vectors import dot, host, norm
@@ -50,10 +43,6 @@ def trust_region_step(at: Iterate, region: TrustRegion) -> Taken:
     radius = min(region.max_radius, at.state.radius or region.radius or math.inf)
     if at.settings.box is not None:
         solve = solve_in_box(at, at.settings.box, radius)
-    elif at.settings.solver is Solver.LANCZOS:
-        solve = solve_on_lanczos_basis(at, radius)
-    elif at.settings.solver is Solver.EXACT:
-        solve = solve_exactly(at, radius)
     else:
         solve = solve_newton_system(at, radius=radius, path_limit=at.settings.path_limit)
     if solve.usable:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from newtoncg.krylov.on_basis import minimizer
 from newtoncg.krylov.result import CGResult
 from newtoncg.krylov.secular import Array, in_ball
 from newtoncg.linear_operator import LinearOperator
@@ -66,7 +67,7 @@ def exact(A: LinearOperator, b: Tensor, *, radius: float, reach: float) -> CGRes
     """
     matrix = _formed(A)
     if not (is_finite(matrix) and is_finite(b)):
-        return _unusable(b)
+        return CGResult.nothing(torch.zeros_like(b), CGStatus.NONFINITE, iterations=A.size)
     theta, vectors = torch.linalg.eigh(matrix)
     model = EigenModel(
         theta=theta.double().cpu().numpy(), vectors=vectors, c=torch.mv(vectors.t(), b).double().cpu().numpy()
@@ -74,23 +75,8 @@ def exact(A: LinearOperator, b: Tensor, *, radius: float, reach: float) -> CGRes
     if math.isinf(radius) and not model.theta[0] > model.noise:
         radius = reach
     reduced = in_ball(model.theta, model.c, radius)
-    on_boundary = reduced.multiplier > 0.0
-    status = CGStatus.BOUNDARY if on_boundary else CGStatus.CONVERGED
-    return CGResult(
-        solution=model.lifted(reduced.h),
-        status=CGStatus.NEGATIVE_CURVATURE if model.theta[0] < -model.noise else status,
-        iterations=A.size,
-        relative_residual=float(torch.finfo(b.dtype).eps),
-        predicted_reduction=reduced.reduction,
-        slope=reduced.slope,
-        curvature_direction=None,
-        curvature_step=math.nan,
-        smallest_ritz=float(model.theta[0]),
-        largest_ritz=float(model.theta[-1]),
-        on_boundary=on_boundary,
-        path=model,
-        length=reduced.length,
-    )
+    eps = float(torch.finfo(b.dtype).eps)
+    return minimizer(model, reduced, CGStatus.CONVERGED, iterations=A.size, residual=eps)
 
 
 def _formed(A: LinearOperator) -> Tensor:
@@ -101,22 +87,3 @@ def _formed(A: LinearOperator) -> Tensor:
         chunk = slice(first, first + CHUNK)
         matrix[:, chunk] = A.matmat(units[:, chunk])
     return (matrix + matrix.t()).mul_(0.5)
-
-
-def _unusable(b: Tensor) -> CGResult:
-    """The result where a product was not finite."""
-    return CGResult(
-        solution=torch.zeros_like(b),
-        status=CGStatus.NONFINITE,
-        iterations=b.numel(),
-        relative_residual=1.0,
-        predicted_reduction=0.0,
-        slope=0.0,
-        curvature_direction=None,
-        curvature_step=math.nan,
-        smallest_ritz=math.nan,
-        largest_ritz=math.nan,
-        on_boundary=False,
-        path=None,
-        length=0.0,
-    )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from newtoncg.krylov.lanczos import LanczosModel, LanczosProcess
+from newtoncg.krylov.on_basis import minimizer
 from newtoncg.krylov.progress import CGObserver, CGProgress
 from newtoncg.krylov.result import CGResult
 from newtoncg.krylov.secular import Reduced
@@ -69,7 +70,7 @@ def gltr(  # noqa: PLR0913 (the system, its ball, the limits and an observer)
 
     def reduced(model: LanczosModel) -> Reduced:
         bound = radius
-        if math.isinf(radius) and not model.theta[0] > _noise(model):
+        if math.isinf(radius) and not model.theta[0] > model.noise:
             bound = reach / float(torch.linalg.vector_norm(model.process.basis[0]))
         return model.in_ball(bound)
 
@@ -141,33 +142,19 @@ def _solve(
         elif last:
             status = CGStatus.ITERATION_LIMIT
     if model is None or solution is None:
-        return _nothing(process, status)
-    return _result(model, solution, status, bounded=bounded)
-
-
-def _result(model: LanczosModel, solution: Reduced, status: CGStatus, *, bounded: bool) -> CGResult:
-    """The minimizer in all of space, and how the solve ended."""
-    process = model.process
-    negative = bool(model.theta[0] < -_noise(model))
-    on_boundary = bounded and solution.multiplier > 0.0
-    if negative and status in {CGStatus.CONVERGED, CGStatus.ITERATION_LIMIT}:
-        status = CGStatus.NEGATIVE_CURVATURE
-    elif on_boundary and status is CGStatus.CONVERGED:
-        status = CGStatus.BOUNDARY
-    return CGResult(
-        solution=model.lifted(solution.h),
-        status=status,
+        return CGResult.nothing(
+            process.zero(),
+            status,
+            iterations=int(status is CGStatus.NONFINITE and math.isfinite(process.first)),
+            relative_residual=0.0 if status is CGStatus.ZERO_GRADIENT else 1.0,
+        )
+    return minimizer(
+        model,
+        solution,
+        status,
         iterations=process.size + (status is CGStatus.NONFINITE),
-        relative_residual=model.residual(solution.h) / process.first,
-        predicted_reduction=solution.reduction,
-        slope=solution.slope,
-        curvature_direction=None,
-        curvature_step=math.nan,
-        smallest_ritz=float(model.theta[0]),
-        largest_ritz=float(model.theta[-1]),
-        on_boundary=on_boundary,
-        path=model,
-        length=solution.length,
+        residual=model.residual(solution.h) / process.first,
+        bounded=bounded,
     )
 
 
@@ -188,28 +175,3 @@ def _status_at_end(process: LanczosProcess) -> CGStatus:
     if process.indefinite:
         return CGStatus.INDEFINITE_PRECONDITIONER
     return CGStatus.CONVERGED if process.finite else CGStatus.NONFINITE
-
-
-def _noise(model: LanczosModel) -> float:
-    """What is round-off in a Ritz value."""
-    eps = torch.finfo(model.process.basis.dtype).eps
-    return float(2.0 * eps * max(abs(model.theta[0]), abs(model.theta[-1])))
-
-
-def _nothing(process: LanczosProcess, status: CGStatus) -> CGResult:
-    """The result where no product could be used."""
-    return CGResult(
-        solution=process.zero(),
-        status=status,
-        iterations=int(status is CGStatus.NONFINITE and math.isfinite(process.first)),
-        relative_residual=0.0 if status is CGStatus.ZERO_GRADIENT else 1.0,
-        predicted_reduction=0.0,
-        slope=0.0,
-        curvature_direction=None,
-        curvature_step=math.nan,
-        smallest_ritz=math.nan,
-        largest_ritz=math.nan,
-        on_boundary=False,
-        path=None,
-        length=0.0,
-    )

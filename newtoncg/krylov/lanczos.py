@@ -151,6 +151,12 @@ class LanczosModel:
         c: Array = process.first * np.asarray(vectors[0], dtype=np.float64)
         return LanczosModel(process=process, theta=theta.astype(np.float64), vectors=vectors.astype(np.float64), c=c)
 
+    @property
+    def noise(self) -> float:
+        """What is round-off in a Ritz value."""
+        eps = torch.finfo(self.process.basis.dtype).eps
+        return float(2.0 * eps * max(abs(self.theta[0]), abs(self.theta[-1])))
+
     def in_ball(self, radius: float) -> Reduced:
         """The minimizer in a ball."""
         return in_ball(self.theta, self.c, radius)

@@ -68,6 +68,25 @@ class CGResult:
     length: float = math.nan
     direction_length: float = math.nan
 
+    @staticmethod
+    def nothing(zero: Tensor, status: CGStatus, *, iterations: int, relative_residual: float = 1.0) -> CGResult:
+        """The result of a solve that could use no product: the zero vector, shape ``(n,)``."""
+        return CGResult(
+            solution=zero,
+            status=status,
+            iterations=iterations,
+            relative_residual=relative_residual,
+            predicted_reduction=0.0,
+            slope=0.0,
+            curvature_direction=None,
+            curvature_step=math.nan,
+            smallest_ritz=math.nan,
+            largest_ritz=math.nan,
+            on_boundary=False,
+            path=None,
+            length=0.0,
+        )
+
     @property
     def condition_estimate(self) -> float:
         """The ratio of the extreme Ritz values, a bound of the condition number from below; NaN unless both are > 0."""

@@ -14,8 +14,8 @@ from newtoncg.box import Box
 from newtoncg.globalization import TrustRegion
 from newtoncg.iteration import Settings, SolverState
 from newtoncg.iteration.blurred import lowers_gradient
-from newtoncg.iteration.directions import Solve
 from newtoncg.iteration.iterate import Iterate
+from newtoncg.iteration.newton_system import Solve
 from newtoncg.iteration.projected_newton import solve_in_box
 from newtoncg.krylov.forcing import FixedForcing
 from newtoncg.objective import FunctionObjective
