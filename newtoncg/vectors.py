@@ -159,7 +159,7 @@ class ParameterVector:
         before = self.read()
         try:
             yield
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the tensors are at a trial point
             self.write(before)
             raise
 

@@ -56,7 +56,7 @@ def _changed_alone(function: BatchedFunction, evaluation: BatchedEvaluation, hal
     rows = evaluation.rows[half]
     try:
         alone = function.evaluate(evaluation.points[half], rows, differentiable=False).values
-    except Exception as error:
+    except Exception as error:  # whatever fun raises for a part: it has just worked for the whole batch
         raise ClosureError(f"fun failed for {len(rows)} of {function.count} problems: {error}; {CONTRACT}") from error
     together = evaluation.values[half]
     tolerance = torch.finfo(evaluation.points.dtype).eps ** 0.5

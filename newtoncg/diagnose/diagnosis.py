@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,8 +32,7 @@ def diagnose(closure_or_fn: Callable[..., Any], params: Parameters) -> Diagnosis
 
     Args:
         closure_or_fn: A closure without arguments that reads the parameters, and may call backward; or a function of
-        the
-            given tensors.
+            the given tensors.
         params: The tensors, named or not, or a module.
 
     Returns:
@@ -124,16 +124,21 @@ class Examination:
             return
         if any(finding.severity is Severity.WRONG for finding in self.findings):
             return
+        finding = self._mismatch(check.explanation)
+        if finding is not None:
+            self.findings.append(finding)
+
+    def _mismatch(self, found: Explanation | None) -> Finding | None:
+        """The likeliest cause of wrong products: one that the check knows, hooks, a cut in the graph."""
+        if found is not None and found.name != "wrong-product":
+            return Finding(severity=Severity.WRONG, explanation=self._located(found))
         hooks = next((finding for finding in self.findings if finding.name == "tensor-hooks"), None)
+        if hooks is not None:
+            return replace(hooks, severity=Severity.WRONG)
         cut = next((cut for cut in self._recording.cuts if cut.origin.operation.startswith("detach")), None)
-        if check.explanation is not None and check.explanation.name != "wrong-product":
-            self._add(Severity.WRONG, self._located(check.explanation))
-        elif hooks is not None:
-            self._add(Severity.WRONG, hooks.explanation, hooks.where)
-        elif cut is not None:
-            self._add(Severity.WRONG, describe("detached-part", operation=cut.origin.operation, where=str(cut.origin)))
-        elif check.explanation is not None:
-            self._add(Severity.WRONG, check.explanation)
+        if cut is not None:
+            found = describe("detached-part", operation=cut.origin.operation, where=str(cut.origin))
+        return None if found is None else Finding(severity=Severity.WRONG, explanation=found)
 
     def _differentiate(self, losses: list[Tensor], weights: list[Tensor | None]) -> None:
         for suspect in suspects(losses):

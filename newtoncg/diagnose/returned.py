@@ -19,15 +19,17 @@ WRAPPERS = frozenset({"DistributedDataParallel", "FullyShardedDataParallel", "FS
 
 def findings_about_params(subject: Subject) -> list[Finding]:
     """Unknowns that cannot be differentiated."""
-    found: list[Finding] = []
-    for name, tensor in zip(subject.names, subject.tensors, strict=True):
-        if not (tensor.is_floating_point() or tensor.is_complex()):
-            found.append(_finding(Severity.FAILS, describe("integer-parameter"), name))
-        elif not tensor.requires_grad:
-            found.append(_finding(Severity.FAILS, describe("frozen-parameter"), name))
-        elif not tensor.is_leaf:
-            found.append(_finding(Severity.FAILS, describe("not-a-leaf", tensor=name), name))
-    return found
+    flaws = {name: _flaw(name, tensor) for name, tensor in zip(subject.names, subject.tensors, strict=True)}
+    return [_finding(Severity.FAILS, flaw, name) for name, flaw in flaws.items() if flaw is not None]
+
+
+def _flaw(name: str, tensor: Tensor) -> Explanation | None:
+    """Why one unknown cannot be differentiated."""
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return describe("integer-parameter")
+    if not tensor.requires_grad:
+        return describe("frozen-parameter")
+    return None if tensor.is_leaf else describe("not-a-leaf", tensor=name)
 
 
 def findings_about_returned(returned: object, calls: list[BackwardCall], recording: Recording) -> list[Finding]:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
-import warnings
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, final
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
@@ -19,29 +13,25 @@ from torch.utils.hooks import RemovableHandle
 from newtoncg._typing import Closure
 from newtoncg.bounds import enter
 from newtoncg.configs import GlobalizationChoice, PreconditionerChoice, plain
-from newtoncg.errors import GradientWarning, unknown_keyword
+from newtoncg.errors import unknown_keyword
 from newtoncg.globalization import SecondOrder
-from newtoncg.iteration import Outcome, StepReport, run
-from newtoncg.krylov import CGObserver, CGProgress
+from newtoncg.iteration import StepReport, run
+from newtoncg.krylov import CGObserver
 from newtoncg.krylov.forcing import ForcingChoice
-from newtoncg.objective import ClosureObjective, CurvatureKind, CurvatureSource
+from newtoncg.optimizer.cg_hooks import CGHooks
 from newtoncg.optimizer.closure_checks import require_closure, require_steppable
 from newtoncg.optimizer.options import (
-    CURVATURES,
     ELSEWHERE,
     OPTIONS,
     plain_preconditioner,
     preconditioner_of,
-    regularization_from,
     require_bounds,
-    settings_from,
     shared_options,
-    stepped,
     validate,
 )
-from newtoncg.optimizer.state import ENTRY_KEYS, entries_of, initial_entry, restore_tensors, solver_state_of
-from newtoncg.status import Termination
-from newtoncg.vectors import ParameterVector
+from newtoncg.optimizer.problem import objective_from, settings_from, stepped
+from newtoncg.optimizer.state import ENTRY_KEYS, initial_entry, restore_tensors, solver_state_of
+from newtoncg.optimizer.transaction import commit, unchanged_on_error, without_unknowns
 
 
 @final
@@ -159,7 +149,7 @@ class NewtonCG(Optimizer):
             raise unknown_keyword("NewtonCG", name, OPTIONS, ELSEWHERE)
         validate(defaults)
         self._report: StepReport | None = None
-        self._cg_hooks: OrderedDict[int, CGObserver] = OrderedDict()
+        self._cg_hooks = CGHooks()
         super().__init__(params, defaults)
         self.register_step_pre_hook(require_closure)
 
@@ -194,9 +184,7 @@ class NewtonCG(Optimizer):
         Returns:
             A handle whose ``remove`` ends it. Like the other hooks it is not copied with the optimizer.
         """
-        handle = RemovableHandle(self._cg_hooks)
-        self._cg_hooks[handle.id] = hook
-        return handle
+        return self._cg_hooks.register(hook)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group; options other than `lr`, `weight_decay` and bounds must agree with the first group's.
@@ -248,38 +236,25 @@ class NewtonCG(Optimizer):
             ClosureError: The closure returned what cannot be minimized.
         """
         started = time.perf_counter()
-        if curvature_closure is not None and self.param_groups[0]["second_order"]:
-            raise ValueError(
-                "second_order asks for the curvature of the loss itself; received a curvature_closure: leave one out"
-            )
         parameters, groups = stepped(self.param_groups)
         if not parameters.tensors:
-            return self._call_only(closure)
+            self._report, returned = without_unknowns(closure)
+            return returned
         options = self.param_groups[0]
         entries = [self._entry(tensor) for tensor in parameters.tensors]
-        source, kind = CURVATURES[options["curvature"]]
-        unchecked = options["check"] == "never" or kind is CurvatureKind.GAUSS_NEWTON
-        objective = ClosureObjective(
-            closure,
-            parameters,
-            regularization=regularization_from(parameters, groups, maximize=options["maximize"]),
-            source=max(source, CurvatureSource(int(entries[0]["source"]))),
-            verified=unchecked or bool(entries[0]["verified"]),
-            kind=kind,
-            curvature_closure=curvature_closure,
-        )
+        objective = objective_from(options, (closure, curvature_closure), parameters, groups, entries[0])
         rule = preconditioner_of(options, self._custom)
         capacity = rule.capacity if rule else 0
         state = solver_state_of(entries, parameters, options["history_size"], capacity)
-        observer = self._observe if self._cg_hooks else None
-        settings = settings_from(options, parameters, groups, preconditioner=rule, observer=observer)
-        with self._unchanged_on_error(parameters, objective):
+        settings = settings_from(options, parameters, groups, preconditioner=rule, observer=self._cg_hooks.observer)
+        with unchanged_on_error(self.state, objective):
             before = parameters.read()
             if settings.box is not None:
                 enter(settings.box, parameters)
             outcome = run(objective, objective.start(), state, settings, started=started)
             objective.finish(outcome.evaluation.point if outcome.has_begun else before)
-            self._commit(outcome, objective, steps=int(entries[0]["step"]) + 1, capacity=capacity)
+            commit(outcome, objective, self.state, capacity=capacity)
+            self._report = outcome.report
         return objective.first_returned
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -301,7 +276,7 @@ class NewtonCG(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.__dict__.setdefault("_cg_hooks", OrderedDict())
+        self.__dict__.setdefault("_cg_hooks", CGHooks())
         self.__dict__.setdefault("_custom", None)
         self.defaults.pop("differentiable", None)  # put there by the base class for optimizers older than the option
         for group in self.param_groups:
@@ -309,10 +284,6 @@ class NewtonCG(Optimizer):
                 group.setdefault(name, self.defaults[name])
         if require_closure not in self._optimizer_step_pre_hooks.values():
             self.register_step_pre_hook(require_closure)
-
-    def _observe(self, progress: CGProgress) -> None:
-        for hook in tuple(self._cg_hooks.values()):
-            hook(progress)
 
     def _entry(self, parameter: Tensor) -> dict[str, Any]:
         """The state of a parameter, made where there is none yet."""
@@ -322,46 +293,3 @@ class NewtonCG(Optimizer):
             rule = preconditioner_of(group, self._custom)
             entry.update(initial_entry(parameter, group["history_size"], rule.capacity if rule else 0) | entry)
         return entry
-
-    def _call_only(self, closure: Closure) -> Any:  # noqa: ANN401 (whatever the closure returns)
-        """Nothing to step: one ordinary call of the closure."""
-        with torch.enable_grad():
-            returned = closure()
-        reason = "no parameter requires a gradient, or lr is 0 in every group"
-        self._report = StepReport(
-            loss=math.nan, loss_after=math.nan, reason=reason, termination=Termination.NO_GRADIENT
-        )
-        return returned.detach() if isinstance(returned, Tensor) else returned
-
-    @contextmanager
-    def _unchanged_on_error(self, parameters: ParameterVector, objective: ClosureObjective) -> Iterator[None]:
-        """Whatever is raised inside, parameters, ``.grad``, state, generators and buffers are as they were."""
-        entries = {tensor: self.state[tensor] for tensor in parameters.tensors}
-        report = self._report
-        with parameters.restored_on_error():
-            try:
-                yield
-            except BaseException:
-                objective.undo()
-                self.state.update(entries)
-                self._report = report
-                raise
-
-    def _commit(self, outcome: Outcome, objective: ClosureObjective, *, steps: int, capacity: int) -> None:
-        """Take over what the step has learned: nothing where it began at a point that is not finite."""
-        self._report = outcome.report
-        if not outcome.has_begun:
-            return
-        entries = entries_of(
-            outcome.state, objective.parameters,
-            steps=steps, source=objective.lasting_source, verified=objective.verified, capacity=capacity,
-        )  # fmt: skip
-        for tensor, entry in zip(objective.parameters.tensors, entries, strict=True):
-            self.state[tensor] = {**self.state[tensor], **entry}
-        if objective.has_no_gradient:
-            warnings.warn(
-                "the closure neither called backward on a loss of these parameters nor returned one, and no .grad is "
-                "set: nothing was stepped; compute the loss from the optimizer's parameters, with gradients enabled",
-                GradientWarning,
-                stacklevel=4,
-            )

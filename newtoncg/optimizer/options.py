@@ -1,24 +1,19 @@
-"""The options of the optimizer: their validation, and what they mean to the iteration."""
+"""The options of the optimizer: their names, their validation, and how parameter groups hold them."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from newtoncg._typing import TensorFunction
-from newtoncg.bounds import GROUP_BOUNDS, box_from_groups, checked_sides, require_boundable
+from newtoncg.bounds import GROUP_BOUNDS, checked_sides, require_boundable
 from newtoncg.configs import forcing_rule_from, globalization_from, plain, preconditioner_from, second_order_from
 from newtoncg.errors import require_count, require_flag, require_number, unknown_choice
 from newtoncg.globalization import LevenbergMarquardt
-from newtoncg.iteration import Settings
-from newtoncg.krylov import CGObserver
-from newtoncg.objective import CurvatureKind, CurvatureSource, Regularization
+from newtoncg.objective import CurvatureKind, CurvatureSource
 from newtoncg.preconditioners import CustomPreconditioner, Preconditioner
-from newtoncg.vectors import ParameterVector
 
 OPTIONS = (
     "lr", "max_iter", "max_eval", "max_cg_iter", "tolerance_grad", "tolerance_change", "history_size", "weight_decay",
@@ -37,10 +32,6 @@ ELSEWHERE = {
 
 PER_GROUP = ("lr", "weight_decay", "lower", "upper")
 """The options that may differ between parameter groups."""
-
-NEGLIGIBLE_RATE = 1e-12
-"""Our choice: groups whose lr is this much smaller than the largest are not stepped. Newton's direction for all
-unknowns, with some of them held back, would be no good direction for the others."""
 
 CURVATURES = {
     "hessian": (CurvatureSource.EXACT, CurvatureKind.HESSIAN),
@@ -182,88 +173,3 @@ def shared_options(first: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
                 f"{value!r}; only {', '.join(PER_GROUP)} may differ, so set {name} in the constructor"
             )
     return shared
-
-
-def stepped(groups: Sequence[Mapping[str, Any]]) -> tuple[ParameterVector, list[Mapping[str, Any]]]:
-    """The parameters that a step moves, each once, and the group of each.
-
-    Args:
-        groups: The parameter groups.
-
-    Returns:
-        The unknowns: what requires a gradient, in groups whose lr is neither 0 nor negligible.
-    """
-    chosen: dict[int, tuple[Tensor, Mapping[str, Any]]] = {}
-    least = NEGLIGIBLE_RATE * max(float(group["lr"]) for group in groups)
-    for group in groups:
-        if float(group["lr"]) > least:
-            chosen.update({id(p): (p, group) for p in group["params"] if p.requires_grad})
-    return ParameterVector([p for p, _ in chosen.values()]), [group for _, group in chosen.values()]
-
-
-def settings_from(
-    options: Mapping[str, Any],
-    parameters: ParameterVector,
-    groups: Sequence[Mapping[str, Any]],
-    *,
-    preconditioner: Preconditioner | None = None,
-    observer: CGObserver | None = None,
-) -> Settings:
-    """The settings of one step.
-
-    Args:
-        options: The options that hold for all groups.
-        parameters: The unknowns.
-        groups: The group of each of their tensors.
-        preconditioner: What makes the Newton systems easier.
-        observer: Told of each CG iteration.
-
-    Returns:
-        The settings.
-    """
-    box = box_from_groups(parameters, groups)
-    globalization = globalization_from(options["globalization"])
-    if box is not None:
-        require_boundable(globalization, preconditioner, options["second_order"])
-    return Settings(
-        globalization=globalization,
-        forcing=forcing_rule_from(options["forcing"]),
-        max_iterations=options["max_iter"],
-        max_evaluations=math.inf if options["max_eval"] is None else options["max_eval"],
-        max_cg_iterations=options["max_cg_iter"] or max(20, min(10 * parameters.size, 250)),
-        gradient_tolerance=options["tolerance_grad"],
-        change_tolerance=options["tolerance_change"],
-        rates=per_unknown(parameters, [float(group["lr"]) for group in groups]),
-        preconditioner=preconditioner,
-        observer=observer,
-        second_order=second_order_from(options["second_order"]),
-        box=box,
-    )
-
-
-def regularization_from(
-    parameters: ParameterVector, groups: Sequence[Mapping[str, Any]], *, maximize: bool
-) -> Regularization:
-    """What the options add to the loss.
-
-    Args:
-        parameters: The unknowns.
-        groups: The group of each of their tensors.
-        maximize: Whether the loss is maximized.
-
-    Returns:
-        The sign and the L2 term.
-    """
-    decay = per_unknown(parameters, [float(group["weight_decay"]) for group in groups])
-    return Regularization(sign=-1.0 if maximize else 1.0, decay=decay)
-
-
-def per_unknown(parameters: ParameterVector, values: Sequence[float]) -> float | Tensor:
-    """One value a tensor as one number, where all are equal, or as a vector of shape ``(n,)``."""
-    if len(set(values)) == 1:
-        return values[0]
-    pieces = [torch.full_like(tensor.detach(), 1.0) for tensor in parameters.tensors]
-    mask = [
-        torch.view_as_real(p).fill_(v) if p.is_complex() else p.fill_(v) for p, v in zip(pieces, values, strict=True)
-    ]
-    return parameters.join(mask)
