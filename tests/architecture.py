@@ -30,6 +30,7 @@ LAYERS: Mapping[str, int] = {
     "elementwise": FOUNDATIONS,
     "box": FOUNDATIONS,
     "linear_operator": FOUNDATIONS,
+    "graphs": FOUNDATIONS,
     "curvature": SIBLINGS,
     "krylov": SIBLINGS,
     "quasi_newton": SIBLINGS,

@@ -12,10 +12,9 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from newtoncg.compile.functionalization import without_pytrees
-from newtoncg.compile.lowering import Run, lower_plainly
-from newtoncg.compile.passes import simplify
-from newtoncg.compile.tracing import tracing_conditions
+from newtoncg.graphs import simplify
+from newtoncg.graphs.lowering import Run, lower_plainly
+from newtoncg.graphs.tracing import tracing_conditions, without_pytrees
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +85,7 @@ class BlockProducts:
                 *arguments
             )
         module = without_pytrees(module)
-        simplify(module, None)
-        run = lower_plainly(module)
+        run = lower_plainly(simplify(module))
 
         def batched(fixed: Arguments, moving: Arguments) -> Sequence[Tensor]:
             return run(*_merged(fixed, moving))

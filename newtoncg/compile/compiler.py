@@ -13,15 +13,14 @@ import torch
 
 from newtoncg.compile.blocks import BlockProducts
 from newtoncg.compile.fusion import PATIENCE, FusedStage
-from newtoncg.compile.linear import normalize
-from newtoncg.compile.lowering import Run, lower_plainly
-from newtoncg.compile.operations import descendants, is_random
-from newtoncg.compile.passes import fold_constants, simplify
+from newtoncg.compile.passes import simplify_trace
 from newtoncg.compile.program import Call, Program
 from newtoncg.compile.stages import Stage, split
-from newtoncg.compile.tracing import Mode, Trace, trace
+from newtoncg.compile.tracing import Mode, trace
 from newtoncg.compile.verification import Verdict, verify
 from newtoncg.errors import ClosureError, CompileWarning, require_count, require_flag, unknown_choice
+from newtoncg.graphs.lowering import Run, lower_plainly
+from newtoncg.graphs.operations import is_random
 
 logger = logging.getLogger(__name__)
 
@@ -139,16 +138,6 @@ def _lowered(stage: Stage, backend: str) -> Run:
         return lower_plainly(stage.module)
     draws = any(map(is_random, stage.module.graph.nodes))
     return FusedStage(stage.module, 0.0 if backend == "inductor" else PATIENCE, is_random=draws)
-
-
-def simplify_trace(traced: Trace) -> None:
-    """Apply all passes to a trace, in place."""
-    graph = traced.module.graph
-    simplify(traced.module, len(traced.unknowns))
-    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
-    normalize(graph, descendants(placeholders[traced.inputs + 1 :]))
-    simplify(traced.module, len(traced.unknowns))
-    fold_constants(traced.module)
 
 
 def _disagreement(verdict: Verdict) -> str:

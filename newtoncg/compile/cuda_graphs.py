@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from newtoncg.compile.lowering import Run
+from newtoncg.graphs.lowering import Run
 
 logger = logging.getLogger(__name__)
 

@@ -17,22 +17,12 @@ from torch import Tensor
 aten = torch.ops.aten
 
 
-def _native_batch_norm(  # noqa: PLR0913, PLR0917 (the signature of the operation)
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> Any:  # noqa: ANN401 (three tensors, or NotImplemented)
+def _native_batch_norm(x: Tensor, *rest: Any) -> Any:  # noqa: ANN401 (three tensors, or NotImplemented)
     """Batch normalization that returns the running statistics instead of moving them unseen."""
+    _weight, _bias, running_mean, running_var, training, _momentum, _eps = rest
     if not training or running_mean is None or running_var is None:
         return NotImplemented
-    out, mean, rstd, new_mean, new_var = aten._native_batch_norm_legit_functional(
-        x, weight, bias, running_mean, running_var, training, momentum, eps
-    )
+    out, mean, rstd, new_mean, new_var = aten._native_batch_norm_legit_functional(x, *rest)
     running_mean.copy_(new_mean)
     running_var.copy_(new_var)
     return out, mean, rstd

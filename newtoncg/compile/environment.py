@@ -13,7 +13,7 @@ import functools
 import math
 import sys
 import types
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -93,24 +93,21 @@ class Survey:
 
     def _other(self, value: Any, path: Path) -> None:  # noqa: ANN401
         self.key.append(_Identity(type(value)))
-        if isinstance(value, nn.Module):
-            self._module(value, path)
-        elif isinstance(value, types.FunctionType):
-            self._function(value, path)
-        elif isinstance(value, types.MethodType):
-            self.add(value.__self__, path)
-            self.add(value.__func__, (path, f".{value.__name__}"))
-        elif isinstance(value, functools.partial):
-            for part, label in ((value.func, ".func"), (value.args, ".args"), (value.keywords, ".keywords")):
-                self.add(part, (path, label))
-        elif isinstance(value, list | tuple | set | frozenset):
-            self.key.append(len(value))
-            for i, item in enumerate(value):
-                self.add(item, (path, f"[{i}]"))
-        elif isinstance(value, Mapping):
-            self._items(value, path)
-        else:
-            self._object(value, path)
+        visit = next((visit for kind, visit in _VISITS if isinstance(value, kind)), Survey._object)
+        visit(self, value, path)
+
+    def _method(self, method: types.MethodType, path: Path) -> None:
+        self.add(method.__self__, path)
+        self.add(method.__func__, (path, f".{method.__name__}"))
+
+    def _partial(self, call: functools.partial[Any], path: Path) -> None:
+        for part, label in ((call.func, ".func"), (call.args, ".args"), (call.keywords, ".keywords")):
+            self.add(part, (path, label))
+
+    def _elements(self, elements: Collection[Any], path: Path) -> None:
+        self.key.append(len(elements))
+        for i, item in enumerate(elements):
+            self.add(item, (path, f"[{i}]"))
 
     def _items(self, items: Mapping[Any, Any], path: Path) -> None:
         self.key.append(len(items))
@@ -175,6 +172,17 @@ class Survey:
                 self.add(function.__globals__[name], (None, name))
         self.add(function.__defaults__, (path, ".__defaults__"))
         self.add(function.__kwdefaults__, (path, ".__kwdefaults__"))
+
+
+_VISITS: tuple[tuple[type | tuple[type, ...], Callable[[Survey, Any, Path], None]], ...] = (
+    (nn.Module, Survey._module),
+    (types.FunctionType, Survey._function),
+    (types.MethodType, Survey._method),
+    (functools.partial, Survey._partial),
+    ((list, tuple, set, frozenset), Survey._elements),
+    (Mapping, Survey._items),
+)
+"""How each kind of object is visited; the first that fits."""
 
 
 class _Identity:

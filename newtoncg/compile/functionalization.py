@@ -11,8 +11,9 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from newtoncg.compile.decompositions import LINEAR
-from newtoncg.compile.operations import descendants
 from newtoncg.compile.substitution import TraceError
+from newtoncg.graphs.operations import descendants
+from newtoncg.graphs.tracing import without_pytrees
 
 aten = torch.ops.aten
 
@@ -57,13 +58,6 @@ def functional(recorded: GraphModule, examples: Sequence[Tensor], first_vector: 
             *examples
         )
     return without_pytrees(module)
-
-
-def without_pytrees(module: GraphModule) -> GraphModule:
-    """The same graph with one placeholder per tensor and a flat list of results."""
-    graph = module.graph
-    graph.set_codegen(torch.fx.graph.CodeGen())
-    return GraphModule(module, graph)
 
 
 def return_writes(module: GraphModule, inputs: int) -> tuple[int, ...]:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from newtoncg.compile.lowering import Run, lower_plainly
 from newtoncg.errors import CompileWarning
+from newtoncg.graphs.lowering import Run, lower_plainly
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from newtoncg.compile.blocks import BlockProducts
 from newtoncg.compile.cuda_graphs import ReplayedProduct
-from newtoncg.compile.lowering import Run
 from newtoncg.compile.stages import Plan, Stage, Store
 from newtoncg.compile.substitution import Substitution, require_scalar
+from newtoncg.graphs.lowering import Run
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch.fx import Node
 
-from newtoncg.compile.operations import is_cheap, is_tensor, size_in_bytes
+from newtoncg.graphs.operations import is_cheap, is_tensor, size_in_bytes
 
 
 def cheapest_frontier(nodes: Sequence[Node], frontier: Collection[Node]) -> set[Node]:

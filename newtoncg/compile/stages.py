@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
-from newtoncg.compile.operations import ancestors, descendants, is_getitem, is_random, root_of, size_in_bytes
-from newtoncg.compile.operations import aten as _aten
-from newtoncg.compile.operations import value as _value_of
 from newtoncg.compile.recomputation import cheapest_frontier
 from newtoncg.compile.tracing import Trace
+from newtoncg.graphs.operations import ancestors, descendants, is_getitem, is_random, root_of, size_in_bytes
+from newtoncg.graphs.operations import aten as _aten
+from newtoncg.graphs.operations import value as _value_of
 
 
 class Store(enum.IntEnum):

@@ -9,9 +9,8 @@ symmetric, so it is the backward of the gradient too), or by a second reverse pa
 from __future__ import annotations
 
 import enum
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -19,13 +18,13 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from newtoncg.compile.decompositions import BELOW_AUTOGRAD
 from newtoncg.compile.functionalization import functional, return_writes
-from newtoncg.compile.operations import is_random
 from newtoncg.compile.substitution import Substitution, TraceError, require_scalar
 from newtoncg.curvature import collect_outputs
+from newtoncg.graphs.dead_code import remove_dead_code
+from newtoncg.graphs.tracing import tracing_conditions
 
 aten = torch.ops.aten
 
@@ -85,7 +84,7 @@ def trace(call: Callable[[], object], tensors: Sequence[Tensor], unknowns: Seque
     with tracing_conditions():
         recorded = make_fx(joint, decomposition_table=BELOW_AUTOGRAD, tracing_mode="real")(point, seed, vectors)
         _resolve_constants(recorded, tensors, unknowns)
-        recorded.graph.eliminate_dead_code(is_impure_node=_is_impure)
+        remove_dead_code(recorded.graph)
         module = functional(recorded, [*point, seed, *vectors], len(tensors) + 1)
     written = return_writes(module, len(tensors))
     return Trace(
@@ -158,38 +157,6 @@ def _seed_like(point: Sequence[Tensor], unknowns: Sequence[int]) -> Tensor:
     return (
         torch.ones((), dtype=point[unknowns[0]].dtype, device=point[unknowns[0]].device) if unknowns else torch.ones(())
     )
-
-
-@contextmanager
-def tracing_conditions() -> Iterator[None]:
-    """Kernels that can be differentiated twice, in forward mode too, and generators that are put back."""
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with (
-        torch.random.fork_rng(devices=devices),
-        _without_mkldnn(),
-        sdpa_kernel([SDPBackend.MATH]),
-        torch.inference_mode(mode=False),
-        warnings.catch_warnings(),
-    ):
-        warnings.filterwarnings("ignore", r"`torch\.jit\.", DeprecationWarning)  # what torch says of itself while it
-        warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not a leaf", UserWarning)  # traces
-        yield
-
-
-@contextmanager
-def _without_mkldnn() -> Iterator[None]:
-    """Recurrent networks in operations that forward mode knows; their fused kernel has no rule for it."""
-    enabled = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(False)  # `torch.backends.mkldnn.flags` sets another flag too, which warns
-    try:
-        yield
-    finally:
-        torch._C._set_mkldnn_enabled(enabled)
-
-
-def _is_impure(node: Node) -> bool:
-    mutates = isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-    return node.op in {"placeholder", "output"} or mutates or is_random(node)
 
 
 def _resolve_constants(recorded: GraphModule, tensors: Sequence[Tensor], unknowns: Sequence[int]) -> None:

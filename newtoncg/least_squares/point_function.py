@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 
 from newtoncg.least_squares.matrix_products import MatrixProduct, Tapped, matrix_products
-from newtoncg.least_squares.tracing import traced
+from newtoncg.least_squares.tracing import shortened
 
 Points: TypeAlias = tuple[Tensor, ...]
 _Pullback: TypeAlias = tuple[Tensor, Callable[[Tensor], tuple[dict[str, Tensor], dict[int, Tensor]]], dict[str, Tensor]]
@@ -53,10 +53,10 @@ class PointFunction:
             return residual
 
         detached = [p.detach() for p in self.parameters]
-        self._point = traced(at_point, detached, self._rest, tuple(t[0] for t in points))
-        self._all = traced(vmap(self._point, (None, None, 0)), detached, self._rest, points)
+        self._point = shortened(at_point, detached, self._rest, tuple(t[0] for t in points))
+        self._all = shortened(vmap(self._point, (None, None, 0)), detached, self._rest, points)
         self._products = matrix_products(self._point, len(self.parameters))
-        self._factors = traced(self._all_factors, detached, self._rest, points)
+        self._factors = shortened(self._all_factors, detached, self._rest, points)
 
     @property
     def weights(self) -> int:

@@ -1,27 +1,27 @@
-"""From a function of torch tensors to a flat graph of operations, free of transforms and of what is computed twice."""
+"""Residuals as a short graph whose matrix products can be found."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
-from torch.func import functionalize
-from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
+import torch
+from torch.fx import Graph, GraphModule
 
-from newtoncg.least_squares.simplification import simplify
+from newtoncg.graphs import simplify, traced
+from newtoncg.graphs.constants import fold_constants
+
+aten = torch.ops.aten
 
 
-def traced(function: Callable[..., Any], *example: Any) -> GraphModule:  # noqa: ANN401 (any nest of tensors)
-    """A graph that computes what a function does for arguments of the same shapes.
+def shortened(function: Callable[..., Any], *example: Any) -> GraphModule:  # noqa: ANN401 (any nest of tensors)
+    """A graph that computes what a function does, of matrix products and what lies between them.
 
-    Derivatives that the function takes with :mod:`torch.func` become plain operations. In-place operations are
-    replaced.
+    All that such a function computes is residuals and their derivatives, so every zero in it is taken for exact.
 
     Args:
         function: Any function of nested tensors, without control flow that depends on their values.
-        *example: Arguments for which it is traced.
+        *example: Arguments for which it is traced; others have to have the same shapes.
 
     Returns:
         The graph, called like the function.
@@ -29,22 +29,24 @@ def traced(function: Callable[..., Any], *example: Any) -> GraphModule:  # noqa:
     Raises:
         RuntimeError: It cannot be traced.
     """
-
-    def plain(*arguments: Any) -> Any:  # noqa: ANN401 (of a method make_fx would count the object too)
-        return function(*arguments)
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)  # of torch, about itself
-        graph = make_fx(plain)(*example)
-        if any(_is_in_place(node.target) for node in graph.graph.nodes if node.op == "call_function"):
-            graph = make_fx(functionalize(graph, remove="mutations"))(*example)
-    return simplify(graph)
+    module = traced(function, *example)
+    _split_sums_of_products(module.graph)
+    simplify(module)
+    fold_constants(module)
+    module.graph.lint()
+    return module
 
 
-def _is_in_place(target: object) -> bool:
-    schema = getattr(target, "_schema", None)
-    return (
-        schema is not None
-        and schema.is_mutable
-        and not str(schema.name).split("::")[1].startswith(("squeeze_", "unsqueeze_"))
-    )
+def _split_sums_of_products(graph: Graph) -> None:
+    """Write ``b + A B`` as a product and a sum, as the products with other right-hand sides are."""
+    for node in list(graph.nodes):
+        if node.target is not aten.addmm.default or node.kwargs:
+            continue
+        b, first, second = node.args
+        with graph.inserting_before(node):
+            product = graph.call_function(aten.mm.default, (first, second))
+            total = graph.call_function(aten.add.Tensor, (product, b))
+        product.meta.update(node.meta)
+        total.meta.update(node.meta)
+        node.replace_all_uses_with(total)
+        graph.erase_node(node)

@@ -45,6 +45,14 @@ def test_the_graph_is_as_short_as_that_of_a_hand_written_taylor_expansion() -> N
     assert len(products) == 3 + 5 + 2
 
 
+@pytest.mark.parametrize(
+    ("name", "operations"),
+    [("value", 20), ("first-order", 21), ("laplacian, forward", 43), ("laplacian, forward over reverse", 57)],
+)
+def test_values_take_no_more_operations_than_ever(name: str, operations: int) -> None:
+    assert len(PointFunction(FUNCTIONS[name], network(), (points(),)).operations()) <= operations
+
+
 def test_new_parameters_and_new_points_are_seen() -> None:
     model, x = network(), points()
     pointwise = PointFunction(networks.laplacian_by_jvp, model, (x,))

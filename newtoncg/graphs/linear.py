@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 import torch
 from torch.fx import Graph, Node
 
-from newtoncg.compile.operations import insert, is_tensor, value
+from newtoncg.graphs.dead_code import remove_dead_code
+from newtoncg.graphs.operations import insert, is_tensor, value
 
 aten = torch.ops.aten
 
@@ -60,7 +61,7 @@ class _Normalizer:
         for node in list(self._graph.nodes):
             if node in self._dependent and is_tensor(node):
                 self._visit(node)
-        self._graph.eliminate_dead_code(is_impure_node=lambda n: n.op in {"placeholder", "output"})
+        remove_dead_code(self._graph)
 
     def _visit(self, node: Node) -> None:
         if node.target in {aten.view.default, aten._unsafe_view.default}:

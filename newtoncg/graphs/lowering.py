@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
-from newtoncg.compile.operations import is_operation, is_tensor, is_view, root_of, value
+from newtoncg.graphs.operations import is_operation, is_tensor, is_view, root_of, value
 
 aten = torch.ops.aten
 logger = logging.getLogger(__name__)

@@ -12,9 +12,7 @@ from torch.fx import Graph, Node
 
 aten = torch.ops.aten
 
-IDENTITIES = frozenset({aten.detach.default, aten.alias.default, aten.lift_fresh_copy.default, aten.lift_fresh.default})
 EXPENSIVE = ("mm", "bmm", "addmm", "baddbmm", "convolution", "linalg", "lstm", "gru", "rnn", "conv", "einsum", "svd")
-EXPENSIVE_TAGS = frozenset({torch.Tag.nondeterministic_seeded, torch.Tag.data_dependent_output})
 
 _UNSTATED_VIEWS = frozenset({aten._unsafe_view.default, aten._reshape_alias.default, aten.reshape.default})
 
@@ -57,6 +55,12 @@ def is_random(node: Node) -> bool:
     """Whether a node draws random numbers."""
     target: Any = node.target
     return is_operation(node) and torch.Tag.nondeterministic_seeded in target.tags
+
+
+def is_mutation(node: Node) -> bool:
+    """Whether a node writes into memory of others."""
+    target: Any = node.target
+    return is_operation(node) and bool(target._schema.is_mutable)
 
 
 def is_cheap(node: Node) -> bool:
