@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import types
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, final
 
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ def residuals(function: Callable[..., Tensor], module: nn.Module, points: Tensor
     The function is traced once for each shape of the points, with the derivatives that it takes, into a flat graph of
     tensor operations. It may not decide by values of tensors, and must depend on nothing that changes but the module,
     the point, and tensors, whose present values count; numbers in its closure, its defaults and its globals are noticed
-    when they change.
+    when they change, and so are the attributes that a method uses of its object.
 
     Args:
         function: Maps the module and one point (one row of each tensor in `points`) to one residual or to a tensor of
@@ -115,6 +116,8 @@ def _identity(function: Callable[..., Any]) -> Hashable:
     if isinstance(function, functools.partial):
         inner = tuple(map(_value, function.args)), tuple((k, _value(v)) for k, v in function.keywords.items())
         return (_identity(function.func), *inner)
+    if isinstance(function, types.MethodType):
+        return (_identity(function.__func__), _ById(function.__self__), *_attributes(function))
     if not isinstance(function, types.FunctionType):
         return _value(function)
     cells = tuple(_value(cell.cell_contents) for cell in function.__closure__ or ())
@@ -124,25 +127,53 @@ def _identity(function: Callable[..., Any]) -> Hashable:
     return (function.__code__, cells, defaults, numbers)
 
 
+def _attributes(method: types.MethodType) -> Iterator[Hashable]:
+    """The attributes of its object that a method uses, itself or by way of other methods and properties."""
+    owner, seen = method.__self__, set[str]()
+    names = list(method.__func__.__code__.co_names)
+    while names:
+        name = names.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        found = inspect.getattr_static(type(owner), name, None)
+        found = found.fget if isinstance(found, property) else found
+        if isinstance(found, types.FunctionType):
+            names += found.__code__.co_names
+    held = getattr(owner, "__dict__", {})
+    return ((name, _value(held[name])) for name in sorted(seen & held.keys()))
+
+
 def _value(value: Any) -> Hashable:  # noqa: ANN401 (whatever a function refers to)
-    if isinstance(value, types.FunctionType | functools.partial):
+    if isinstance(value, types.FunctionType | types.MethodType | functools.partial):
         return _identity(value)
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return (type(value), value)
+    if type(value) is tuple:
+        return tuple(map(_value, value))
     return _ById(value)
 
 
 @final
 class _ById:
-    """An object compared by identity, kept alive so that its identity stays its own."""
+    """An object compared by identity; one that has died is equal to none, whatever has its place in memory now."""
 
-    __slots__ = ("_object",)
+    __slots__ = ("_hash", "_object")
 
     def __init__(self, value: object) -> None:
-        self._object = value
+        self._hash = id(value)
+        try:
+            self._object: Callable[[], object] = weakref.ref(value)
+        except TypeError:  # a list, a dictionary: kept alive
+            self._object = functools.partial(_same, value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and self._object is other._object
+        mine = self._object()
+        return isinstance(other, _ById) and mine is not None and mine is other._object()
 
     def __hash__(self) -> int:
-        return id(self._object)
+        return self._hash
+
+
+def _same(value: object) -> object:
+    return value

@@ -27,10 +27,10 @@ class Function(ABC):
         """Return the minimizer."""
 
 
-class Rosenbrock(Function):
-    """The curved valley [1] in any number of dimensions, one link between each variable and the next."""
+class Chain(Function):
+    """A function that links each variable with the next, in any number of dimensions."""
 
-    def __init__(self, dimension: int = 2) -> None:
+    def __init__(self, dimension: int) -> None:
         """Keep the dimension.
 
         Args:
@@ -42,6 +42,14 @@ class Rosenbrock(Function):
         if dimension < 2:
             raise ValueError(f"dimension must be >= 2, got {dimension}")
         self.dimension = dimension
+
+
+class Rosenbrock(Chain):
+    """The curved valley [1] in any number of dimensions, one link between each variable and the next."""
+
+    def __init__(self, dimension: int = 2) -> None:
+        """Keep the dimension, ``>= 2``."""
+        super().__init__(dimension)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Evaluate it; shape ``()``."""
@@ -87,7 +95,7 @@ class PowellSingular(Function):
         return torch.zeros(4 * self.blocks)
 
 
-class DixonPrice(Function):
+class DixonPrice(Chain):
     """A chain whose terms weigh more and more; Dixon and Price (1989).
 
     The sign of the last variable does not matter, so there are two minimizers; the one with positive variables is
@@ -95,17 +103,8 @@ class DixonPrice(Function):
     """
 
     def __init__(self, dimension: int = 10) -> None:
-        """Keep the dimension.
-
-        Args:
-            dimension: Number of variables, ``>= 2``.
-
-        Raises:
-            ValueError: If it is too small.
-        """
-        if dimension < 2:
-            raise ValueError(f"dimension must be >= 2, got {dimension}")
-        self.dimension = dimension
+        """Keep the dimension, ``>= 2``."""
+        super().__init__(dimension)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Evaluate it; shape ``()``."""

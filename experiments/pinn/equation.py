@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, TypeAlias
@@ -109,6 +109,11 @@ class Equation(ABC):
             places = places[places > 0.0] if condition.open else places
             terms.append(Term(condition.residual, self.edge_points(condition.edge, places)))
         return terms
+
+
+def mean_squares(residuals: Iterable[Tensor]) -> Tensor:
+    """Return the sum of the mean squares of the terms of a loss; shape ``()``."""
+    return torch.stack([residual.square().mean() for residual in residuals]).sum()
 
 
 def value(network: TaylorMLP, point: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import newtoncg
 from experiments.pinn.data import CollocationData
-from experiments.pinn.equation import Equation, Term
+from experiments.pinn.equation import Equation, Term, mean_squares
 from experiments.pinn.evolution import AllenCahn, Burgers
 from experiments.pinn.first_order import Convection, Reaction
 from experiments.pinn.identification import IdentifiedBurgers, IdentifyingMLP
@@ -87,17 +87,12 @@ class CollocationLoss(nn.Module):
     def forward(self) -> Tensor:
         """Return the loss, evaluated for all points at once; shape ``()``."""
         self.evaluations += 1
-        return self._summed([term.residual(self.network, term.points) for term in self.terms])
+        return mean_squares(term.residual(self.network, term.points) for term in self.terms)
 
     def pointwise(self) -> Tensor:
         """Return the loss, its residuals given point by point, so that NewtonCG can form their Jacobian."""
         self.evaluations += 1
-        return self._summed([newtoncg.residuals(term.residual, self.network, term.points) for term in self.terms])
-
-    @staticmethod
-    def _summed(residuals: list[Tensor]) -> Tensor:
-        """Return the sum of the mean squares."""
-        return torch.stack([residual.square().mean() for residual in residuals]).sum()
+        return mean_squares(newtoncg.residuals(term.residual, self.network, term.points) for term in self.terms)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

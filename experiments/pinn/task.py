@@ -7,15 +7,15 @@ from torch import Tensor
 
 import newtoncg
 from experiments.interfaces import Batch, Task
-from experiments.pinn.equation import Equation
+from experiments.pinn.equation import Equation, mean_squares
 from experiments.pinn.network import TaylorMLP
 
 
 class Pinn(Task):
     """A network trained to solve an equation, judged by its relative L2 distance from the solution.
 
-    The residuals, each divided by the square root of its number, are marked as the outputs, so that the Gauss-Newton
-    matrix is that of least squares.
+    The residuals are given point by point, so that Gauss-Newton steps can form their Jacobian; for every other
+    optimizer they are tensors like any.
     """
 
     least_loss = 0.0
@@ -33,14 +33,10 @@ class Pinn(Task):
         self.equation = equation
         self._reference: tuple[Tensor, Tensor] | None = None
 
-    def residuals(self, batch: Batch) -> Tensor:
-        """Return all residuals, scaled so that the loss is the sum of their squares."""
-        terms = self.equation.terms(*batch)
-        return torch.cat([term.residual(self.network, term.points) / len(term.points) ** 0.5 for term in terms])
-
     def objective(self, batch: Batch) -> Tensor:
         """Return the sum of the mean squares of all terms; shape ``()``."""
-        return newtoncg.outputs(self.residuals(batch)).square().sum()
+        terms = self.equation.terms(*batch)
+        return mean_squares(newtoncg.residuals(term.residual, self.network, term.points) for term in terms)
 
     def error(self, batch: Batch) -> Tensor:
         """Return the norm of the difference from the solution over the norm of the solution, on the grid."""

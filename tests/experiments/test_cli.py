@@ -9,18 +9,9 @@ import pytest
 import yaml
 
 from experiments.cli import main
+from tests.experiments.command_line import ROOT, RUNS_LIGHTNING
 
-ROOT = Path(__file__).resolve().parents[2]
-
-pytestmark = [
-    pytest.mark.lightning,
-    pytest.mark.filterwarnings(
-        "ignore:LightningCLI's args parameter:UserWarning"
-    ),  # raised whenever pytest has options
-    pytest.mark.filterwarnings(
-        "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"
-    ),  # Lightning 2.6 uses it
-]
+pytestmark = RUNS_LIGHTNING
 
 
 def config_of(name: str) -> str:

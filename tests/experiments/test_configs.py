@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+import newtoncg
 from experiments.cli import main
+from tests.experiments.command_line import ROOT, RUNS_LIGHTNING
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 OPTIMIZERS = {"adam", "lbfgs", "newton_cg"}
@@ -25,15 +27,7 @@ SMALL = {
     "gaussian_process": ["--data.samples=20"],
 }
 
-pytestmark = [
-    pytest.mark.lightning,
-    pytest.mark.filterwarnings(
-        "ignore:LightningCLI's args parameter:UserWarning"
-    ),  # raised whenever pytest has options
-    pytest.mark.filterwarnings(
-        "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"
-    ),  # Lightning 2.6 uses it
-]
+pytestmark = RUNS_LIGHTNING
 
 each_config = pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 
@@ -101,6 +95,18 @@ def test_every_config_trains(config: Path, tmp_path: Path) -> None:
     assert any(name.startswith("test_") for name in summary)
     first = (tmp_path / "history.csv").read_text(encoding="utf-8").splitlines()[1].split(",")
     assert summary["train_loss"] < float(first[7]), "the loss has fallen"
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task.startswith("pinn_")])
+def test_networks_are_trained_with_the_preset(task: str) -> None:
+    weight = torch.nn.Parameter(torch.zeros(2))
+    preset = newtoncg.NewtonCG.for_pinns([weight])
+    alone, finish = (yaml.safe_load((ROOT / "configs" / task / f"{name}.yaml").read_text(encoding="utf-8"))
+                     for name in ("newton_cg", "adam_newton_cg"))  # fmt: skip
+    (callback,) = finish["trainer"]["callbacks"]
+    for written in (alone["optimizer"], callback["init_args"]["optimizer"]):
+        assert written["class_path"] == "newtoncg.NewtonCG"
+        assert newtoncg.NewtonCG([weight], **written["init_args"]).defaults == preset.defaults
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,38 @@ def test_a_lambda_that_is_written_anew_is_traced_once_and_its_numbers_count() ->
     assert len(_traced[model]) == 4
 
 
+class Equation:
+    """Residuals as methods, with numbers as attributes, some of which are used by way of others."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model, self.rate, self.calls = model, 2.0, 0
+        self.waves = (1, 2)
+
+    @property
+    def eigenvalue(self) -> float:
+        return float(sum(self.waves))
+
+    def source(self) -> float:
+        return self.eigenvalue
+
+    def residual(self, model: nn.Module, p: Tensor) -> Tensor:
+        return self.rate * output(model, p) + self.source()
+
+
+def test_a_method_is_traced_once_and_the_attributes_it_uses_count() -> None:
+    model, x = network(), points(4)
+    equation = Equation(model)
+    for rate, waves, traces in ((2.0, (1, 2), 1), (2.0, (1, 2), 1), (3.0, (1, 2), 2), (3.0, (4, 5), 3)):
+        equation.rate, equation.waves = rate, waves
+        equation.calls += 1  # which the residual does not use
+        found = newtoncg.residuals(equation.residual, model, x)
+        torch.testing.assert_close(found, rate * model(x)[:, 0] + sum(waves))
+        assert len(_traced[model]) == traces
+    other = Equation(model)
+    other.rate = 7.0
+    torch.testing.assert_close(newtoncg.residuals(other.residual, model, x), 7.0 * model(x)[:, 0] + 3.0)
+
+
 def test_tensors_that_a_function_closes_over_count_as_they_are_now() -> None:
     model, x, shift = network(), points(4), torch.tensor(1.0, dtype=torch.float64)
 
@@ -64,9 +96,10 @@ def test_other_shapes_and_frozen_parameters_are_traced_anew() -> None:
     assert len(_traced[model]) == 3
 
 
-def test_traces_die_with_their_module() -> None:
+@pytest.mark.parametrize("by_method", [False, True])
+def test_traces_die_with_their_module(by_method: bool) -> None:
     model = network()
-    newtoncg.residuals(output, model, points(4))
+    newtoncg.residuals(Equation(model).residual if by_method else output, model, points(4))
     alive = weakref.ref(model)
     del model
     gc.collect()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+import newtoncg
 from experiments.pinn import Burgers, CollocationData, Convection, Equation, Pinn, Poisson, Reaction, TaylorMLP, Wave
 
 EQUATIONS: list[Equation] = [Convection(), Reaction(), Wave(), Poisson(), Burgers()]
@@ -37,6 +38,28 @@ def test_the_loss_is_the_sum_of_mean_squares(equation: Equation) -> None:
     assert [len(term.points) for term in terms] == [20] + [5] * len(equation.conditions())
     expected = torch.stack([term.residual(task.network, term.points).square().mean() for term in terms]).sum()
     torch.testing.assert_close(task.objective((inner, along_x, along_t)), expected)
+
+
+def test_gauss_newton_steps_find_a_jacobian() -> None:
+    torch.manual_seed(0)
+    data = CollocationData(interior=60, edge=10, grid=4)
+    data.setup("fit")
+    task = Pinn(TaylorMLP(widths=(8, 8)), Poisson()).double()
+    batch = tuple(part.double() for part in data.training_set())
+    optimizer = newtoncg.NewtonCG.for_pinns(task.parameters())
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = task.objective(batch)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        return loss
+
+    first = float(optimizer.step(closure))
+    for _ in range(20):
+        optimizer.step(closure)
+    assert optimizer.report is not None
+    assert optimizer.report.solver == "cholesky (kernel)"
+    assert optimizer.report.loss_after < 0.1 * first
 
 
 @each_equation
