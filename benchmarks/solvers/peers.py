@@ -13,8 +13,10 @@ stopping tests allow, for a tolerance ``t`` on the gradient's entries:
 from __future__ import annotations
 
 import importlib.util
+import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -63,6 +65,34 @@ _TORCHMIN_OPTIONS: dict[str, Callable[[float], dict[str, Any]]] = {
 _DENSE = frozenset({"newton-exact", "trust-exact", "dogleg"})
 
 
+IDLE = 60.0
+"""CPU seconds without one evaluation after which a method of pytorch-minimize counts as caught in a loop of its own:
+the Moré-Sorensen iteration of its trust-exact does not end on watson_20. The largest Hessian here takes under one."""
+
+
+class EndlessLoopError(Exception):
+    """A method has not evaluated the function for too long."""
+
+
+@contextmanager
+def watched(function: CountedFunction) -> Iterator[Callable[[Tensor], Tensor]]:
+    """The function for a method that is interrupted where it stops calling it without returning."""
+
+    def interrupt(*_: object) -> None:
+        raise EndlessLoopError(f"no evaluation in {IDLE:g} CPU seconds")
+
+    def evaluate(x: Tensor) -> Tensor:
+        signal.setitimer(signal.ITIMER_VIRTUAL, IDLE)
+        return function(x)
+
+    before = signal.signal(signal.SIGVTALRM, interrupt)
+    try:
+        yield evaluate
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 class _ToleranceReachedError(Exception):
     """The gradient at an iterate is within the tolerance."""
 
@@ -107,11 +137,11 @@ def _run_torchmin(method: str, function: CountedFunction, start: Tensor, toleran
             raise _ToleranceReachedError(x.detach().clone())
 
     limit = 10 * MAX_ITERATIONS if method in {"bfgs", "l-bfgs", "cg"} else MAX_ITERATIONS
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    with warnings.catch_warnings(), np.errstate(all="ignore"), watched(function) as evaluate:
         warnings.simplefilter("ignore")
         try:
             result = torchmin.minimize(
-                function,
+                evaluate,
                 start,
                 method=method,
                 max_iter=limit,

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
+from benchmarks.solvers import peers
 from benchmarks.solvers.__main__ import main
 from benchmarks.solvers.collection import COLLECTION, DEFAULT, is_run, methods
-from benchmarks.solvers.peers import SCIPY, TORCHMIN, has_torchmin
+from benchmarks.solvers.peers import SCIPY, TORCHMIN, EndlessLoopError, has_torchmin, watched
 from benchmarks.solvers.records import Record, Store, record_of
 from benchmarks.solvers.verdicts import geometric_mean, judged, ratios
 from tests.problems import by_name
-from tests.validation.counting import CountedFunction
+from tests.validation.counting import Budget, CountedFunction
 from tests.validation.solution import Outcome, solve
 
 RECORD = Record(
@@ -87,6 +88,20 @@ def test_every_method_of_scipy_solves_an_easy_problem(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(TORCHMIN) - {"torchmin dogleg", "torchmin trust-krylov"}))
 def test_every_working_method_of_pytorch_minimize_solves_an_easy_problem(name: str) -> None:
     assert record_of(solve(name, TORCHMIN[name], by_name("logistic_well_conditioned")), "now").has_small_gradient
+
+
+def test_a_method_caught_in_a_loop_of_its_own_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "IDLE", 0.05)
+    problem = by_name("rosenbrock")
+
+    def spin() -> None:
+        with watched(CountedFunction(problem, Budget())) as evaluate:
+            assert evaluate(problem.start()).item() == pytest.approx(24.2)
+            while True:
+                pass
+
+    with pytest.raises(EndlessLoopError, match=r"no evaluation in 0\.05 CPU seconds"):
+        spin()
 
 
 def test_a_dense_hessian_counts_as_a_product_a_column() -> None:
