@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from experiments.pinn.measuring import Cell, measure
 from experiments.pinn.measuring.figures import draw_losses, draw_solutions
-from experiments.pinn.measuring.page import filled, load, tables
-from experiments.pinn.measuring.tables import TITLES, Entry, write_csv
+from experiments.pinn.measuring.page import filled, load, merged, tables
+from experiments.pinn.measuring.tables import TITLES, Entry, read_csv, write_csv
 from experiments.pinn.problems import PROBLEMS
 from experiments.pinn.rivals import RIVALS
 
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measuring.set_defaults(run=measure_cells)
     writing = commands.add_parser("page", help="write tables and figures of what is stored")
     writing.add_argument("--page", type=Path, default=Path("docs/pinns.md"))
+    writing.add_argument("--figures", action="store_true", help="draw the figures anew too, of the stored cells alone")
     writing.set_defaults(run=write_page)
     for command in (measuring, writing):
         command.add_argument("--results", type=Path, default=RESULTS, help="folder of the stored cells")
@@ -84,14 +85,21 @@ def measure_cells(options: Namespace) -> None:
 
 
 def write_page(options: Namespace) -> None:
-    """Write the tables into the page, and CSV and figures into the folder beside it."""
+    """Write the tables into the page, and CSV and figures into the folder beside it.
+
+    Lines of the CSV whose cells are not stored stay: the page grows from measurements on several machines.
+    """
     results = load(options.results)
     folder = options.page.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    entries = [Entry.of(result) for result in results]
-    write_csv(entries, folder / "measured.csv")
+    listed = folder / "measured.csv"
+    known = read_csv(listed) if listed.exists() else []
+    entries = merged(known, [Entry.of(result) for result in results])
+    write_csv(entries, listed)
     text = options.page.read_text(encoding="utf-8")
     options.page.write_text(filled(text, tables(entries)), encoding="utf-8")
+    if not options.figures:
+        return
     draw_losses([result for result in results if result.cell.rival in TITLES], TITLES, folder / "losses.png")
     paths = {name: options.results / name / "newton-cg-seed0.npz" for name in SHOWN_SOLUTIONS}
     draw_solutions({name: path for name, path in paths.items() if path.exists()}, folder / "solutions.png")

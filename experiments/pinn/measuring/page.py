@@ -18,6 +18,18 @@ def load(folder: Path) -> list[Result]:
     return sorted(results, key=lambda result: (order.index(result.cell.problem), result.cell.row, result.cell.seed))
 
 
+def merged(stored: Iterable[Entry], measured: Iterable[Entry]) -> list[Entry]:
+    """Put what has been measured in the place of what is stored of the same cells, in the order of :func:`load`."""
+    cells = {(entry.row, entry.seed, entry.rival): entry for entry in (*stored, *measured)}
+    return [cells[key] for key in sorted(cells, key=lambda key: (_rank(key[0]), *key))]
+
+
+def _rank(row: str) -> int:
+    """The place of a row's problem in their table."""
+    names = [name for name in PROBLEMS if f"{row}-".startswith(f"{name}-")]
+    return list(PROBLEMS).index(max(names, key=len)) if names else len(PROBLEMS)
+
+
 def tables(entries: Iterable[Entry]) -> dict[str, str]:
     """Return the tables of the page by the name of their markers."""
     entries = list(entries)

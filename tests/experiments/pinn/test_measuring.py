@@ -11,7 +11,7 @@ import pytest
 from experiments.pinn.__main__ import main
 from experiments.pinn.measuring import Cell, Result, measure
 from experiments.pinn.measuring.figures import draw_losses, draw_solutions
-from experiments.pinn.measuring.page import filled, load, tables
+from experiments.pinn.measuring.page import filled, load, merged, tables
 from experiments.pinn.measuring.stopwatch import Mark, Stopwatch
 from experiments.pinn.measuring.tables import TITLES, Entry, read_csv, table, write_csv
 from experiments.pinn.problems import PROBLEMS
@@ -105,6 +105,20 @@ def test_the_page_is_filled_between_its_markers() -> None:
     assert filled(once, tables(entries)) == once
     with pytest.raises(ValueError, match="one marker <!-- loss -->"):
         filled("nothing", tables(entries))
+
+
+def test_what_is_measured_again_takes_the_place_of_what_is_listed() -> None:
+    listed = [
+        replace(entry("lbfgs"), row="wave"),
+        replace(entry("lbfgs"), row="poisson-width100"),
+        replace(entry("newton-cg", loss=1e-6), row="burgers-uniform"),
+        replace(entry("newton-cg", loss=1e-5), row="burgers"),
+        replace(entry("adam"), row="a problem of the past"),
+    ]
+    again = replace(listed[2], loss=1e-9)
+    found = merged(listed, [again])
+    assert found == [listed[1], listed[3], again, listed[0], listed[4]]
+    assert merged(found, []) == found
 
 
 def test_figures_are_drawn(tmp_path: Path) -> None:
