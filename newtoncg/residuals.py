@@ -7,8 +7,8 @@ import inspect
 import logging
 import types
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, final
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, cast, final
 
 from torch import Tensor, nn
 
@@ -111,46 +111,52 @@ def _signature(module: nn.Module) -> Hashable:
     ), mode
 
 
-def _identity(function: Callable[..., Any]) -> Hashable:
+def _identity(function: Callable[..., Any], within: tuple[object, ...] = ()) -> Hashable:
     """What tells one function from another: code and what it refers to, as a lambda in a closure is new each time."""
     if isinstance(function, functools.partial):
-        inner = tuple(map(_value, function.args)), tuple((k, _value(v)) for k, v in function.keywords.items())
-        return (_identity(function.func), *inner)
-    if isinstance(function, types.MethodType):
-        return (_identity(function.__func__), _ById(function.__self__), *_attributes(function))
-    if not isinstance(function, types.FunctionType):
-        return _value(function)
-    cells = tuple(_value(cell.cell_contents) for cell in function.__closure__ or ())
-    defaults = tuple(map(_value, (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())))
-    used = [function.__globals__.get(name) for name in function.__code__.co_names]
+        inner = [_value(v, within) for v in (*function.args, *function.keywords.values())]
+        return (_identity(function.func, within), len(function.args), *function.keywords, *inner)
+    owner = function.__self__ if isinstance(function, types.MethodType) else None
+    plain = function.__func__ if isinstance(function, types.MethodType) else function
+    if not isinstance(plain, types.FunctionType):
+        return _ById(function)
+    if plain in within:  # it refers to itself
+        return plain.__code__
+    within = (*within, plain)
+    cells = tuple(_value(cell.cell_contents, within) for cell in plain.__closure__ or ())
+    defaults = [_value(v, within) for v in (*(plain.__defaults__ or ()), *(plain.__kwdefaults__ or {}).values())]
+    used = [plain.__globals__.get(name) for name in plain.__code__.co_names]
     numbers = tuple(value for value in used if isinstance(value, bool | int | float | str))
-    return (function.__code__, cells, defaults, numbers)
+    if owner is None:
+        return (plain.__code__, cells, tuple(defaults), numbers)
+    held, kind = getattr(owner, "__dict__", {}), cast(Hashable, type(owner))
+    attributes = [(name, _value(held[name], within)) for name in sorted(_names(plain, kind) & held.keys())]
+    return (plain.__code__, cells, tuple(defaults), numbers, _ById(owner), *attributes)
 
 
-def _attributes(method: types.MethodType) -> Iterator[Hashable]:
-    """The attributes of its object that a method uses, itself or by way of other methods and properties."""
-    owner, seen = method.__self__, set[str]()
-    names = list(method.__func__.__code__.co_names)
+@functools.lru_cache(maxsize=CAPACITY)
+def _names(function: types.FunctionType, owner: Hashable) -> frozenset[str]:
+    """The names that a function uses, and those that the methods and properties of a class among them use."""
+    seen, names = set[str](), list(function.__code__.co_names)
     while names:
         name = names.pop()
         if name in seen:
             continue
         seen.add(name)
-        found = inspect.getattr_static(type(owner), name, None)
+        found = inspect.getattr_static(owner, name, None)
         found = found.fget if isinstance(found, property) else found
         if isinstance(found, types.FunctionType):
             names += found.__code__.co_names
-    held = getattr(owner, "__dict__", {})
-    return ((name, _value(held[name])) for name in sorted(seen & held.keys()))
+    return frozenset(seen)
 
 
-def _value(value: Any) -> Hashable:  # noqa: ANN401 (whatever a function refers to)
+def _value(value: Any, within: tuple[object, ...]) -> Hashable:  # noqa: ANN401 (whatever a function refers to)
     if isinstance(value, types.FunctionType | types.MethodType | functools.partial):
-        return _identity(value)
+        return _identity(value, within)
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return (type(value), value)
     if type(value) is tuple:
-        return tuple(map(_value, value))
+        return tuple(_value(item, within) for item in value)
     return _ById(value)
 
 

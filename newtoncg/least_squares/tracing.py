@@ -31,6 +31,7 @@ def shortened(function: Callable[..., Any], *example: Any) -> GraphModule:  # no
     """
     module = traced(function, *example)
     _split_sums_of_products(module.graph)
+    _name_transpositions(module.graph)
     simplify(module)
     fold_constants(module)
     module.graph.lint()
@@ -50,3 +51,13 @@ def _split_sums_of_products(graph: Graph) -> None:
         total.meta.update(node.meta)
         node.replace_all_uses_with(total)
         graph.erase_node(node)
+
+
+def _name_transpositions(graph: Graph) -> None:
+    """Write all that transposes a matrix in the same way: ``W.T`` is traced as a permutation, ``W.t()`` is not."""
+    for node in graph.nodes:
+        swaps = (node.target is aten.permute.default and list(node.args[1]) in ([1, 0], [-1, -2])) or (
+            node.target is aten.transpose.int and sorted(i % 2 for i in node.args[1:]) == [0, 1]
+        )
+        if swaps and node.args[0].meta["val"].ndim == 2:
+            node.target, node.args = aten.t.default, node.args[:1]

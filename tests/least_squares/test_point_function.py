@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -36,6 +38,23 @@ def test_every_weight_of_a_network_goes_through_matrix_products() -> None:
     for function in FUNCTIONS.values():
         pointwise = PointFunction(function, network(), (points(),))
         assert pointwise.weights == 3, "weights by outer products, the others would cost a matrix a point"
+
+
+@pytest.mark.parametrize(
+    "transpose", [Tensor.t, lambda W: W.T, lambda W: W.transpose(0, 1), lambda W: W.transpose(-1, -2)]
+)
+def test_a_weight_may_be_transposed_in_any_way(transpose: Callable[[Tensor], Tensor]) -> None:
+    def written_out(model: nn.Module, p: Tensor) -> Tensor:
+        first, second, last = (layer for layer in model.modules() if isinstance(layer, nn.Linear))
+        slope = first(p).tanh() @ transpose(second.weight)
+        inner: Tensor = last(slope * (slope.square() @ second.weight @ transpose(second.weight)))
+        return inner
+
+    model, x = network(), points()
+    pointwise = PointFunction(written_out, model, (x,))
+    assert pointwise.weights == 3
+    for block, oracle in zip(pointwise.jacobian((x,)), dense_jacobian(written_out, model, x), strict=True):
+        torch.testing.assert_close(block, oracle, rtol=1e-12, atol=1e-13)
 
 
 def test_the_graph_is_as_short_as_that_of_a_hand_written_taylor_expansion() -> None:

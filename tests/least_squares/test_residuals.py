@@ -74,6 +74,20 @@ def test_a_method_is_traced_once_and_the_attributes_it_uses_count() -> None:
     torch.testing.assert_close(newtoncg.residuals(other.residual, model, x), 7.0 * model(x)[:, 0] + 3.0)
 
 
+def test_functions_may_refer_to_themselves_and_to_methods() -> None:
+    model, x = network(), points(4)
+    equation = Equation(model)
+
+    def nested(m: nn.Module, p: Tensor, depth: int = 2) -> Tensor:
+        return nested(m, p, depth - 1) if depth else equation.residual(m, p)
+
+    for _ in range(2):
+        residual = equation.residual  # new each time
+        torch.testing.assert_close(newtoncg.residuals(nested, model, x), 2.0 * model(x)[:, 0] + 3.0)
+        newtoncg.residuals(lambda m, p: 2.0 * residual(m, p), model, x)  # noqa: B023 (evaluated at once)
+    assert len(_traced[model]) == 2
+
+
 def test_tensors_that_a_function_closes_over_count_as_they_are_now() -> None:
     model, x, shift = network(), points(4), torch.tensor(1.0, dtype=torch.float64)
 
