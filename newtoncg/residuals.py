@@ -81,9 +81,9 @@ class _AtPoints:
         """The parameters of its module."""
         return self._function.parameters
 
-    def jacobian(self) -> list[Tensor]:
-        """The Jacobian by each parameter; see :class:`newtoncg.curvature.JacobianOfOutputs`."""
-        return self._function.jacobian(self._points)
+    def write_jacobian(self, targets: Sequence[Tensor | None], weights: Tensor) -> None:
+        """Write the Jacobian by each parameter; see :class:`newtoncg.curvature.JacobianOfOutputs`."""
+        self._function.write_jacobian(self._points, targets, weights)
 
 
 def _checked(function: object, module: object, points: object) -> Points:

@@ -17,8 +17,14 @@ class JacobianOfOutputs(Protocol):
     def parameters(self) -> Sequence[Tensor]:
         """The parameters that the outputs may depend on."""
 
-    def jacobian(self) -> list[Tensor]:
-        """The Jacobian by each of the parameters at their present values, shapes ``(m, *parameter.shape)``."""
+    def write_jacobian(self, targets: Sequence[Tensor | None], weights: Tensor) -> None:
+        """Write the Jacobian at the present values of the parameters, row by row multiplied by weights.
+
+        Args:
+            targets: Where to write the part by each of the parameters, shape ``(m, parameter.numel())``, float64, such
+                as columns of a matrix; None for parts that are not wanted.
+            weights: Shape ``(m,)``, float64.
+        """
 
 
 @final

@@ -73,10 +73,18 @@ class PointFunction:
         return value
 
     @torch.no_grad()
-    def jacobian(self, points: Points) -> list[Tensor]:
-        """The Jacobian by each parameter, shapes ``(m k, *parameter.shape)``."""
+    def write_jacobian(self, points: Points, targets: Sequence[Tensor | None], weights: Tensor) -> None:
+        """Write the Jacobian by each parameter, its rows multiplied by weights.
+
+        Args:
+            points: The points.
+            targets: Where to write it, shapes ``(m k, parameter.numel())``, float64; None for what is not wanted.
+            weights: Shape ``(m k,)``, float64.
+        """
         pieces = self._factors([p.detach() for p in self.parameters], self._rest, points)
-        return [_product(piece, parameter.shape) for piece, parameter in zip(pieces, self.parameters, strict=True)]
+        for piece, parameter, target in zip(pieces, self.parameters, targets, strict=True):
+            if target is not None:
+                _write(piece, parameter.shape, target, weights)
 
     def _all_factors(self, parameters: Sequence[Tensor], rest: Mapping[str, Tensor], points: Points) -> list[Any]:
         return vmap(self._factors_at, (None, None, 0))(parameters, rest, points)
@@ -115,8 +123,10 @@ def _joined(
     return torch.cat(left, 1), torch.cat(right, 1)
 
 
-def _product(piece: Tensor | tuple[Tensor, Tensor], shape: torch.Size) -> Tensor:
+def _write(piece: Tensor | tuple[Tensor, Tensor], shape: torch.Size, target: Tensor, weights: Tensor) -> None:
+    """Write a Jacobian, or the product of its factors, the rows multiplied by weights."""
     if isinstance(piece, Tensor):
-        return piece.reshape(-1, *shape)
-    left, right = (factor.flatten(0, 1) for factor in piece)
-    return torch.bmm(left.mT, right)
+        torch.mul(piece.reshape(target.shape), weights[:, None], out=target)
+        return
+    left, right = (factor.flatten(0, 1).to(target) for factor in piece)
+    torch.bmm((left * weights[:, None, None]).mT, right, out=target.view(-1, *shape))

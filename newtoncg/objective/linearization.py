@@ -163,15 +163,14 @@ def _diagonal_quadratic(loss: Tensor, outputs: Sequence[Tensor]) -> tuple[Tensor
 
 def _matrix(marks: Marks, outputs: Sequence[Tensor], tensors: ParameterVector, weights: Tensor) -> Tensor:
     """The weighted Jacobian, shape ``(m, n)``."""
-    matrix = weights.new_zeros(weights.numel(), tensors.size)
+    matrix = weights.new_empty(weights.numel(), tensors.size)
     columns = {id(t): piece for t, piece in zip(tensors.tensors, tensors.column_ranges(), strict=True)}
-    start = 0
-    for z in outputs:
-        rows = slice(start, start + z.numel())
-        start = rows.stop
-        source, scale = marks.jacobians[id(z)], weights[rows, None]
-        for parameter, block in zip(source.parameters, source.jacobian(), strict=True):
-            if id(parameter) in columns:
-                target = matrix[rows, columns[id(parameter)]]
-                torch.mul(block.reshape(target.shape), scale, out=target)
+    blocks = matrix.split_with_sizes([z.numel() for z in outputs])
+    for z, block, scale in zip(outputs, blocks, weights.split_with_sizes([len(b) for b in blocks]), strict=True):
+        source = marks.jacobians[id(z)]
+        for absent in columns.keys() - {id(p) for p in source.parameters}:
+            block[:, columns[absent]].zero_()
+        source.write_jacobian(
+            [block[:, columns[id(p)]] if id(p) in columns else None for p in source.parameters], scale
+        )
     return matrix

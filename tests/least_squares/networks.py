@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, hessian, jacrev, jvp, vmap
+
+from newtoncg.least_squares import PointFunction
 
 with warnings.catch_warnings():  # torch's own rules of forward mode warn of themselves
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -84,3 +87,11 @@ def dense_jacobian(function: PointFn, module: nn.Module, *rows: Tensor) -> list[
 
     jacobians = vmap(jacrev(at_point), (None, *(0 for _ in rows)))(named, *rows)
     return [jacobians[name].reshape(-1, *p.shape) for name, p in named.items()]
+
+
+def formed_jacobian(pointwise: PointFunction, x: Tensor) -> list[Tensor]:
+    """The Jacobian of a traced function by each parameter, shapes ``(m, *parameter.shape)``."""
+    count = pointwise.values((x,)).numel()
+    blocks = [torch.full((count, p.numel()), math.nan, dtype=torch.float64) for p in pointwise.parameters]
+    pointwise.write_jacobian((x,), blocks, torch.ones(count, dtype=torch.float64))
+    return [block.view(count, *p.shape) for block, p in zip(blocks, pointwise.parameters, strict=True)]

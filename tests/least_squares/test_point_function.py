@@ -11,7 +11,7 @@ from torch.func import vmap
 
 from newtoncg.least_squares import PointFunction
 from tests.least_squares import networks
-from tests.least_squares.networks import PointFn, dense_jacobian, network, points
+from tests.least_squares.networks import PointFn, dense_jacobian, formed_jacobian, network, points
 
 FUNCTIONS: dict[str, PointFn] = {
     "value": networks.value,
@@ -29,9 +29,24 @@ def test_values_and_jacobian_are_those_of_the_function(function: PointFn, count:
     pointwise = PointFunction(function, model, (x,))
     expected = vmap(lambda p: function(model, p))(x)
     torch.testing.assert_close(pointwise.values((x,)), expected, rtol=1e-13, atol=1e-13)
-    found = pointwise.jacobian((x,))
+    found = formed_jacobian(pointwise, x)
     for block, oracle in zip(found, dense_jacobian(function, model, x), strict=True):
         torch.testing.assert_close(block, oracle, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_parts_of_a_matrix_are_written_with_weights(dtype: torch.dtype) -> None:
+    model, x, weights = network(dtype=dtype), points(dtype=dtype), torch.linspace(1.0, 2.0, 21, dtype=torch.float64)
+    pointwise = PointFunction(networks.several, model, (x,))
+    sizes = [p.numel() for p in pointwise.parameters]
+    matrix = torch.full((21, 3 + sum(sizes)), 9.0, dtype=torch.float64)
+    _, *parts = matrix.split_with_sizes([3, *sizes], dim=1)
+    skipped = parts[1].clone()
+    pointwise.write_jacobian((x,), [parts[0], None, *parts[2:]], weights)
+    expected = torch.cat([block.flatten(1) for block in formed_jacobian(pointwise, x)], 1) * weights[:, None]
+    expected[:, sizes[0] : sizes[0] + sizes[1]] = skipped
+    torch.testing.assert_close(matrix[:, 3:], expected, rtol=1e-13, atol=1e-13)
+    assert (matrix[:, :3] == 9.0).all()
 
 
 def test_every_weight_of_a_network_goes_through_matrix_products() -> None:
@@ -53,7 +68,7 @@ def test_a_weight_may_be_transposed_in_any_way(transpose: Callable[[Tensor], Ten
     model, x = network(), points()
     pointwise = PointFunction(written_out, model, (x,))
     assert pointwise.weights == 3
-    for block, oracle in zip(pointwise.jacobian((x,)), dense_jacobian(written_out, model, x), strict=True):
+    for block, oracle in zip(formed_jacobian(pointwise, x), dense_jacobian(written_out, model, x), strict=True):
         torch.testing.assert_close(block, oracle, rtol=1e-12, atol=1e-13)
 
 
@@ -82,7 +97,7 @@ def test_new_parameters_and_new_points_are_seen() -> None:
     expected = vmap(lambda p: networks.laplacian_by_jvp(model, p))(other)
     torch.testing.assert_close(pointwise.values((other,)), expected, rtol=1e-12, atol=1e-12)
     oracle = dense_jacobian(networks.laplacian_by_jvp, model, other)
-    for block, wanted in zip(pointwise.jacobian((other,)), oracle, strict=True):
+    for block, wanted in zip(formed_jacobian(pointwise, other), oracle, strict=True):
         torch.testing.assert_close(block, wanted, rtol=1e-11, atol=1e-12)
 
 
@@ -115,7 +130,7 @@ def test_parameters_outside_matrix_products_have_their_jacobian_too() -> None:
         zip([n for n, _ in module.named_parameters()], dense_jacobian(_inverse_problem, module, x), strict=True)
     )
     assert len(pointwise.parameters) == len(named)
-    for name, block in zip(named, pointwise.jacobian((x,)), strict=True):
+    for name, block in zip(named, formed_jacobian(pointwise, x), strict=True):
         torch.testing.assert_close(block, everything[name], rtol=1e-12, atol=1e-13)
 
 
