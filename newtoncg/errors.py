@@ -11,6 +11,14 @@ class ClosureError(RuntimeError):
     """The closure or the function broke its contract: it returned something that cannot be minimized."""
 
 
+class PeerError(ClosureError):
+    """Another process could not do its part of a step, which is abandoned in all of them."""
+
+
+class ReplicaError(RuntimeError):
+    """Processes that minimize together do not hold the same parameters, options or state."""
+
+
 class CurvatureWarning(UserWarning):
     """Exact Hessian-vector products had to be given up; the message names the operation and the replacement."""
 

@@ -31,6 +31,7 @@ LAYERS: Mapping[str, int] = {
     "box": FOUNDATIONS,
     "linear_operator": FOUNDATIONS,
     "graphs": FOUNDATIONS,
+    "processes": FOUNDATIONS,
     "curvature": SIBLINGS,
     "krylov": SIBLINGS,
     "quasi_newton": SIBLINGS,

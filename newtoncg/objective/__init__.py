@@ -1,7 +1,8 @@
 """Objectives: value, gradient and curvature at a point, from a function or a closure; the only evaluation counters."""
 
-from newtoncg.objective.base import Counts, CurvatureAt, CurvatureSource, Evaluation, Objective
+from newtoncg.objective.base import CurvatureAt, CurvatureSource, Evaluation, Objective
 from newtoncg.objective.closure import ClosureObjective
+from newtoncg.objective.counts import Counts
 from newtoncg.objective.curvature_model import CurvatureKind
 from newtoncg.objective.function import FunctionObjective
 from newtoncg.objective.linearization import Linearization, require_squares

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import enum
 import logging
-import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -20,67 +17,12 @@ from newtoncg.curvature import FiniteDifferenceOperator
 from newtoncg.errors import ClosureError, CurvatureWarning
 from newtoncg.explanations import explain
 from newtoncg.linear_operator import LinearOperator
+from newtoncg.objective.counts import Counts
 from newtoncg.objective.linearization import NOT_SQUARES, Linearization
 from newtoncg.objective.verification import compare_with_differences
+from newtoncg.processes import ALONE, Processes
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, kw_only=True)
-class Counts:
-    """What has been evaluated, and the seconds spent on it.
-
-    Attributes:
-        functions: Forward passes, each a call of the closure or the function.
-        gradients: Backward passes.
-        products: Hessian-vector products; a differenced one also counts the gradients that it takes.
-        jacobians: Jacobians of residuals, as matrices.
-        function_seconds: Seconds in forward passes.
-        gradient_seconds: Seconds in backward passes.
-        product_seconds: Seconds in products, the evaluations of differenced ones included.
-        jacobian_seconds: Seconds in forming Jacobians.
-    """
-
-    functions: int = 0
-    gradients: int = 0
-    products: int = 0
-    jacobians: int = 0
-    function_seconds: float = 0.0
-    gradient_seconds: float = 0.0
-    product_seconds: float = 0.0
-    jacobian_seconds: float = 0.0
-
-    @property
-    def cost(self) -> int:
-        """All evaluations in forward passes: a gradient costs two beyond its own, a product four."""
-        return self.functions + 2 * self.gradients + 4 * self.products
-
-    def since(self, earlier: Counts) -> Counts:
-        """The counts made after `earlier` was copied."""
-        return Counts(**{name: getattr(self, name) - getattr(earlier, name) for name in self.__slots__})
-
-    def copy(self) -> Counts:
-        """A copy that no longer changes."""
-        return replace(self)
-
-    @contextmanager
-    def timed(self, kind: str, *, new: int = 1) -> Iterator[None]:
-        """Count evaluations of a kind, `function`, `gradient`, `product` or `jacobian`, and their seconds.
-
-        Args:
-            kind: The kind.
-            new: How many new evaluations it is; 0 for the continuation of one.
-
-        Yields:
-            Nothing.
-        """
-        setattr(self, f"{kind}s", getattr(self, f"{kind}s") + new)
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            name = f"{kind}_seconds"
-            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
 
 
 class CurvatureSource(enum.IntEnum):
@@ -133,6 +75,7 @@ class Objective(ABC):
         device: Their device.
         source: Where products come from at first.
         verified: Whether the products need no more comparison with differences.
+        processes: Those that evaluate parts of it at the same points: it is the mean of the parts.
 
     Attributes:
         source: Where products come from now.
@@ -140,11 +83,19 @@ class Objective(ABC):
         verified: Whether the products have been compared with differences.
         is_coarse: Whether gradients may carry fewer digits than their dtype, so that differences must find their step.
         box: Where it may be evaluated; None for everywhere. The iteration sets it, and differences keep to it.
+        processes: The processes; one for most.
         counts: What has been evaluated so far.
     """
 
     def __init__(
-        self, size: int, dtype: torch.dtype, device: torch.device, *, source: CurvatureSource, verified: bool
+        self,
+        size: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        source: CurvatureSource,
+        verified: bool,
+        processes: Processes = ALONE,
     ) -> None:
         self.size, self.dtype, self.device = size, dtype, device
         self.source = source
@@ -152,6 +103,7 @@ class Objective(ABC):
         self.lasting_source = source
         self.is_coarse = False
         self.box: Box | None = None
+        self.processes = processes
         self.counts = Counts()
 
     @abstractmethod
@@ -169,6 +121,29 @@ class Objective(ABC):
     def curvature_gradient_at(self, point: Tensor) -> Tensor:
         """The same at any point by itself, with no graph."""
         return self.gradient_at(point)
+
+    @final
+    def averaged(self, compute: Callable[[], Tensor], like: Tensor) -> Tensor:
+        """The mean over all processes of what each computes; what one of them gives up meanwhile, all give up.
+
+        Args:
+            compute: Gives this process's tensor.
+            like: A tensor of its shape, dtype and device.
+
+        Returns:
+            The mean.
+        """
+        average = self.processes.average(compute, like, self._given_up)
+        source, lasting = (CurvatureSource(sum(average.votes[i : i + 2])) for i in (0, 2))
+        if lasting > self.lasting_source:
+            self.leave_exact("Differentiating the loss of another process failed.", lasting)
+        self.source = max(self.source, source)
+        return average.value
+
+    def _given_up(self) -> list[bool]:
+        """How far exact products have been given up, for now and for good."""
+        levels = (CurvatureSource.DIFFERENCES, CurvatureSource.PLAIN_DIFFERENCES)
+        return [way >= level for way in (self.source, self.lasting_source) for level in levels]
 
     @final
     @property
@@ -264,22 +239,29 @@ class CurvatureAt(LinearOperator):
 
     def _exact_product(self, vectors: Tensor) -> Tensor | None:
         """The exact product with a vector or a block; None where differences have to do instead."""
-        if self._objective.source is not CurvatureSource.EXACT:
+        objective = self._objective
+        if objective.source is not CurvatureSource.EXACT:
             return None
+        product = objective.averaged(lambda: self._own_product(vectors), vectors)
+        if objective.lasting_source is not CurvatureSource.EXACT:
+            return None
+        if self.first is None and not objective.verified:
+            single = vectors.ndim == 1
+            self.first = (vectors.clone(), product) if single else (vectors[:, 0].clone(), product[:, 0].clone())
+        return product
+
+    def _own_product(self, vectors: Tensor) -> Tensor:
+        """The exact product with this process's part of the curvature; zero where it fails, and is given up."""
         try:
             if self._exact is None:
                 self._exact = self.evaluation.curvature()
-            product = self._exact @ vectors
+            return self._exact @ vectors
         except (torch.OutOfMemoryError, ClosureError):
             raise
         except RuntimeError as error:
             explanation = explain(error)
             self._objective.leave_exact(explanation.cause if explanation else f"{type(error).__name__}: {error}.")
-            return None
-        if self.first is None and not self._objective.verified:
-            single = vectors.ndim == 1
-            self.first = (vectors.clone(), product) if single else (vectors[:, 0].clone(), product[:, 0].clone())
-        return product
+            return torch.zeros_like(vectors)
 
     def _differenced(self) -> LinearOperator:
         """The products as differences of gradients."""

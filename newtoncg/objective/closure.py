@@ -15,27 +15,27 @@ running statistics (:mod:`newtoncg.replay`).
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from newtoncg._typing import Closure
-from newtoncg.capture import changes_precision
-from newtoncg.errors import ClosureError, GradientWarning
+from newtoncg.errors import ClosureError
 from newtoncg.least_squares import StoredJacobian
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.objective.base import CurvatureSource, Evaluation, Objective
 from newtoncg.objective.closure_run import ClosureRunner, Run, Work
 from newtoncg.objective.curvature_model import CurvatureKind, SecondClosure
-from newtoncg.objective.linearization import Linearization, flat_outputs, linearize, require_same_gradient
+from newtoncg.objective.first_run import seen_at_first, warn_of_side_effects, without_unused
+from newtoncg.objective.gradient_fields import average_fields
+from newtoncg.objective.linearization import Linearization, flat_outputs, require_same_gradient
 from newtoncg.objective.regularization import Regularization
+from newtoncg.objective.rows import linearized_together
+from newtoncg.processes import ALONE, Processes
 from newtoncg.replay import Replay
-from newtoncg.vectors import ParameterVector, same_bits
-
-CHANGE_OF_FIELDS = 1e-3
-"""Our choice: the relative change of ``.grad`` after backward that is taken for intended, not for round-off."""
+from newtoncg.vectors import ParameterVector
 
 
 @final
@@ -53,12 +53,13 @@ class ClosureObjective(Objective):
         verified: Whether products need no comparison with differences.
         kind: The matrix that exact products are taken with.
         curvature_closure: The closure whose curvature is used instead of the closure's own; see `SecondClosure`.
+        processes: Those that run closures of their own at the same points: the objective is the mean of their losses.
 
     Attributes:
         parameters: The unknowns.
         regularization: What is added to the loss.
         first_returned: What the closure returned at the start, detached: its graph would stay alive with it.
-        has_no_gradient: Whether it left no gradient anywhere: there was no graph, and no ``.grad``.
+        has_no_gradient: Whether it left no gradient anywhere, in no process: there was no graph, and no ``.grad``.
     """
 
     def __init__(  # noqa: PLR0913 (the closure, its unknowns, and what is made of them)
@@ -71,8 +72,11 @@ class ClosureObjective(Objective):
         verified: bool,
         kind: CurvatureKind = CurvatureKind.HESSIAN,
         curvature_closure: Closure | None = None,
+        processes: Processes = ALONE,
     ) -> None:
-        super().__init__(parameters.size, parameters.dtype, parameters.device, source=source, verified=verified)
+        super().__init__(
+            parameters.size, parameters.dtype, parameters.device, source=source, verified=verified, processes=processes
+        )
         self.parameters, self.regularization, self.kind = parameters, regularization, kind
         self.first_returned: Any = None
         self.has_no_gradient = False
@@ -86,27 +90,26 @@ class ClosureObjective(Objective):
         """The evaluation at the parameters' present values with its gradient: the first call of the closure."""
         x = self.parameters.read()
         with self._replay.first():
-            run = self._runner.run(self._work, first=True)
+            run, (loss, coarse, *used) = self._run(self._work, x, first=True)
         self.first_returned = run.returned.detach() if isinstance(run.returned, Tensor) else run.returned
-        self.has_no_gradient = all(piece is None for piece in run.gradients or [])
-        self._warn_of_side_effects(x, run)
-        self.is_coarse = any(changes_precision(call.losses) for call in run.calls)
-        self._spare_unused(run)
-        return self._evaluation(x, run)
+        self.has_no_gradient = not any(used)
+        self.is_coarse = coarse > 0.0
+        self.regularization = without_unused(self.regularization, self.parameters, used)
+        self._live = ClosureEvaluation(self, x, run, loss)
+        return self._live
 
     def evaluate(self, point: Tensor) -> Evaluation:
         """The value at a point of shape ``(n,)``; the gradient only when it is asked for."""
         x = self._move(point)
-        plain = self.source is CurvatureSource.PLAIN_DIFFERENCES
-        return self._evaluation(x, self._runner.run(Work.PLAIN if plain else Work.LOSS))
+        run, (loss,) = self._run(self._possible(Work.LOSS), x)
+        self._live = ClosureEvaluation(self, x, run, loss)
+        return self._live
 
     def gradient_at(self, point: Tensor) -> Tensor:
         """The gradient at a point by itself, with no graph."""
         x = self._move(point)
-        plain = self.source is CurvatureSource.PLAIN_DIFFERENCES
-        run = self._runner.run(Work.PLAIN if plain else Work.GRADIENT)
-        self._follow(run)
-        return self._flat_gradient(run, x)
+        work = self._possible(Work.GRADIENT)
+        return self.gradient_of(lambda: self._runner.run(work), x)
 
     def curvature_gradient(self, evaluation: Evaluation) -> Tensor:
         """The gradient whose derivative the curvature is: the second closure's where there is one."""
@@ -117,7 +120,17 @@ class ClosureObjective(Objective):
         if not self._second:
             return self.gradient_at(point)
         x = self._move(point)
-        return self.regularization.gradient(self._second.gradient(), x)
+        return self.regularization.gradient(self.averaged(self._second.gradient, x), x)
+
+    def gradient_of(self, run: Callable[[], Run], x: Tensor) -> Tensor:
+        """The gradient at a point, from what gives a run there that has computed it."""
+
+        def own() -> Tensor:
+            done = run()
+            self._follow(done)
+            return self.parameters.flatten(done.gradients or [])
+
+        return self.regularization.gradient(self.averaged(own, x), x)
 
     def curvature_at(self, evaluation: ClosureEvaluation, run: Run | None) -> LinearOperator:
         """The exact curvature at an evaluated point, from the graphs of its run or from the second closure.
@@ -160,16 +173,17 @@ class ClosureObjective(Objective):
         return run
 
     def linearization_at(self, evaluation: ClosureEvaluation, max_bytes: float) -> Linearization:
-        """The loss at an evaluated point as a sum of squares; see :class:`Evaluation`."""
+        """The loss at an evaluated point as a sum of squares."""
         if not self.regularization.is_identity:
             raise ClosureError(
                 "Levenberg-Marquardt steps minimize the marked residuals alone: leave out maximize, and write an L2 "
                 "term as residuals, newtoncg.outputs(parameter), with its weight in the loss"
             )
         gradient = evaluation.gradient()
-        run = evaluation.differentiated()
         with self.counts.timed("jacobian", new=0):
-            linearization = linearize(run.marks, run.total(), self.parameters, max_bytes=max_bytes)
+            linearization = linearized_together(
+                self.processes, evaluation.differentiated, self.parameters, max_bytes=max_bytes
+            )
         self.counts.jacobians += isinstance(linearization.jacobian, StoredJacobian)
         require_same_gradient(linearization, gradient)
         return linearization
@@ -179,6 +193,7 @@ class ClosureObjective(Objective):
         self._release()
         self.parameters.write(point)
         self._runner.restore_first()
+        average_fields(self.processes, self.parameters)
         self._replay.finish()
 
     def undo(self) -> None:
@@ -187,38 +202,22 @@ class ClosureObjective(Objective):
         self._runner.undo()
         self._replay.again()
 
-    def _warn_of_side_effects(self, x: Tensor, run: Run) -> None:
-        """Say what the closure did to gradients or parameters behind the optimizer's back."""
-        if run.fields is not None and not self.verified and run.fields.changed(CHANGE_OF_FIELDS):
-            warnings.warn(
-                "the closure changed .grad after backward (gradient clipping?); NewtonCG steps along the gradient of "
-                "the loss itself, as its line search must: remove the change, or make it a part of the loss",
-                GradientWarning,
-                stacklevel=3,
-            )
-        if not same_bits(self.parameters.read(), x):
-            warnings.warn(
-                "the closure changed parameters (clamping?); NewtonCG steps the loss as if it had not: pass bounds as "
-                "lower= and upper= of NewtonCG or of a parameter group, or move the change behind optimizer.step",
-                GradientWarning,
-                stacklevel=3,
-            )
+    def _run(self, work: Work, x: Tensor, *, first: bool = False) -> tuple[Run, list[float]]:
+        """One run, and the mean loss; at first, whether it changes precision and which tensors it uses."""
+        runs: list[Run] = []
 
-    def _spare_unused(self, run: Run) -> None:
-        """Parameters that the loss does not use are not decayed either, as everywhere in torch.optim."""
-        gradients = run.gradients or []
-        if not self.regularization.has_decay or all(piece is not None for piece in gradients):
-            return
-        used = [
-            None if piece is None else torch.ones_like(tensor)
-            for piece, tensor in zip(gradients, self.parameters.tensors, strict=True)
-        ]
-        self.regularization = self.regularization.restricted(self.parameters.flatten(used))
+        def own() -> Tensor:
+            run = self._runner.run(work, first=first)
+            runs.append(run)
+            if first:
+                warn_of_side_effects(run, self.parameters, x, fields=not self.verified)
+            self._follow(run)
+            seen = seen_at_first(run, self.parameters) if first else ()
+            return torch.tensor([run.loss(), *seen], dtype=torch.float64)
 
-    def _evaluation(self, x: Tensor, run: Run) -> Evaluation:
-        self._follow(run)
-        self._live = ClosureEvaluation(self, x, run)
-        return self._live
+        size = 2 + len(self.parameters.tensors) if first else 1
+        means = self.averaged(own, torch.empty(size, dtype=torch.float64, device=self.device))
+        return runs[0], means.tolist()
 
     def _move(self, point: Tensor) -> Tensor:
         self._release()
@@ -233,9 +232,12 @@ class ClosureObjective(Objective):
     @property
     def _work(self) -> Work:
         """What a run must do for gradient and products."""
-        if self.source is CurvatureSource.PLAIN_DIFFERENCES:
-            return Work.PLAIN
-        return self.kind.work if self.source is CurvatureSource.EXACT and not self._second else Work.GRADIENT
+        exact = self.source is CurvatureSource.EXACT and not self._second
+        return self._possible(self.kind.work if exact else Work.GRADIENT)
+
+    def _possible(self, work: Work) -> Work:
+        """The work, as long as backward calls can be taken over."""
+        return Work.PLAIN if self.source is CurvatureSource.PLAIN_DIFFERENCES else work
 
     def _follow(self, run: Run) -> None:
         """Go on the way that the run had to take, with the reason where something failed."""
@@ -250,9 +252,6 @@ class ClosureObjective(Objective):
         else:
             self.source = source
 
-    def _flat_gradient(self, run: Run, x: Tensor) -> Tensor:
-        return self.regularization.gradient(self.parameters.flatten(run.gradients or []), x)
-
 
 @final
 class ClosureEvaluation(Evaluation):
@@ -260,8 +259,8 @@ class ClosureEvaluation(Evaluation):
 
     __slots__ = ("_gradient", "_objective", "_outputs", "_run")
 
-    def __init__(self, objective: ClosureObjective, x: Tensor, run: Run) -> None:
-        self.point, self.value = x, objective.regularization.value(run.loss(), x)
+    def __init__(self, objective: ClosureObjective, x: Tensor, run: Run, loss: float) -> None:
+        self.point, self.value = x, objective.regularization.value(loss, x)
         self._objective = objective
         self._run: Run | None = run
         self._gradient: Tensor | None = None
@@ -270,9 +269,7 @@ class ClosureEvaluation(Evaluation):
     def gradient(self) -> Tensor:
         """The gradient; from the kept graph of the loss where it is still valid."""
         if self._gradient is None:
-            run = self.differentiated()
-            pieces = self._objective.parameters.flatten(run.gradients or [])
-            self._gradient = self._objective.regularization.gradient(pieces, self.point)
+            self._gradient = self._objective.gradient_of(self.differentiated, self.point)
         return self._gradient
 
     def curvature(self) -> LinearOperator:
@@ -282,7 +279,9 @@ class ClosureEvaluation(Evaluation):
     def outputs(self) -> Tensor:
         """The marked residuals before weighting."""
         if self._outputs is None:
-            self._outputs = flat_outputs(self.differentiated().marks if self._run is None else self._run.marks)
+            self._outputs = self._objective.processes.gather(
+                lambda: flat_outputs(self.differentiated().marks if self._run is None else self._run.marks)
+            ).rows
         return self._outputs
 
     def linearization(self, max_bytes: float) -> Linearization:

@@ -14,7 +14,8 @@ from newtoncg._typing import Closure
 from newtoncg.capture import BackwardCall, BackwardCapture, leaves
 from newtoncg.curvature import Marks, collect_outputs
 from newtoncg.errors import ClosureError
-from newtoncg.objective.base import Counts, reason_of
+from newtoncg.objective.base import reason_of
+from newtoncg.objective.counts import Counts
 from newtoncg.objective.gradient_fields import GradientFields
 
 

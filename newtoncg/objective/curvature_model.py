@@ -10,8 +10,8 @@ from torch import Tensor
 from newtoncg._typing import Closure
 from newtoncg.curvature import GaussNewtonOperator, HessianOperator
 from newtoncg.linear_operator import LinearOperator
-from newtoncg.objective.base import Counts
 from newtoncg.objective.closure_run import ClosureRunner, Run, Work
+from newtoncg.objective.counts import Counts
 from newtoncg.objective.gradient_fields import GradientFields
 from newtoncg.replay import Replay
 from newtoncg.vectors import ParameterVector

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from newtoncg.vectors import same_bits
+from newtoncg.processes import Processes
+from newtoncg.vectors import ParameterVector, same_bits
 
 
 class GradientFields:
@@ -37,6 +38,28 @@ class GradientFields:
     def changed(self, tolerance: float) -> bool:
         """Whether some field no longer holds the remembered values, up to a relative distance."""
         return any(_differs(tensor.grad, values, tolerance) for tensor, _, values in self._fields)
+
+
+@torch.no_grad()
+def average_fields(processes: Processes, parameters: ParameterVector) -> None:
+    """Leave in ``.grad`` the mean over processes, as DistributedDataParallel does; empty fields count as zero.
+
+    Args:
+        processes: The processes.
+        parameters: The tensors.
+    """
+    if processes.count == 1:
+        return
+
+    def own() -> Tensor:
+        return parameters.flatten([tensor.grad for tensor in parameters.tensors])
+
+    mean = processes.average(own, torch.empty(parameters.size, dtype=parameters.dtype, device=parameters.device)).value
+    for tensor, piece in zip(parameters.tensors, parameters.split(mean), strict=True):
+        if tensor.grad is not None and tensor.grad.layout is torch.strided:
+            tensor.grad.copy_(piece)
+        elif tensor.grad is not None or bool(piece.any()):
+            tensor.grad = piece.clone()
 
 
 def _copy(tensor: Tensor | None) -> Tensor | None:

@@ -8,11 +8,13 @@ monitor alike.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from newtoncg.optimizer.options import require_bounds
 
 SCALING = (
     "the trainer scales gradients (precision 16-mixed), and a scaler steps the optimizer without its closure, which "
@@ -29,30 +31,22 @@ ACCUMULATION = (
 )
 
 
-def require_one_process() -> None:
-    """Refuse a process group of several ranks: each would step its own way, and replicas drift apart in silence.
-
-    Raises:
-        RuntimeError: The default process group has more than one rank.
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        ranks = torch.distributed.get_world_size()
-        if ranks > 1:
-            raise RuntimeError(
-                f"the default process group has {ranks} ranks, but NewtonCG does not average losses, gradients and "
-                "products over processes yet, and the replicas would drift apart: train in one process"
-            )
-
-
-def require_steppable(parameter: Tensor) -> None:
-    """Refuse a parameter that no step can move.
+def require_steppable(group: Mapping[str, Any]) -> None:
+    """Refuse a parameter group that no step can move.
 
     Args:
-        parameter: The parameter.
+        group: The group.
 
     Raises:
-        TypeError: It is neither floating-point nor complex, or a part of a sharded tensor.
+        TypeError: A parameter is neither floating-point nor complex, or a part of a sharded tensor.
+        ValueError: Bounds do not fit a parameter.
     """
+    for parameter in group["params"]:
+        _require_whole_and_real(parameter)
+    require_bounds(group)
+
+
+def _require_whole_and_real(parameter: Tensor) -> None:
     if not (parameter.is_floating_point() or parameter.is_complex()):
         raise TypeError(
             f"parameters must be of a floating-point or complex dtype; received one of {parameter.dtype}: leave it "
@@ -71,9 +65,7 @@ def require_closure(_optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[s
     Raises:
         TypeError: There is no closure.
         ValueError: The closure belongs to a trainer whose settings no closure can work with.
-        RuntimeError: There are several processes.
     """
-    require_one_process()
     closure = args[1] if len(args) > 1 else kwargs.get("closure")
     if not callable(closure):
         raise TypeError(

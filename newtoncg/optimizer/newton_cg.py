@@ -13,25 +13,18 @@ from torch.utils.hooks import RemovableHandle
 from newtoncg._typing import Closure
 from newtoncg.bounds import enter
 from newtoncg.configs import GlobalizationChoice, PreconditionerChoice, plain
-from newtoncg.errors import unknown_keyword
 from newtoncg.globalization import SecondOrder
 from newtoncg.iteration import StepReport, run
 from newtoncg.krylov import CGObserver
 from newtoncg.krylov.forcing import ForcingChoice
 from newtoncg.optimizer.cg_hooks import CGHooks
 from newtoncg.optimizer.closure_checks import require_closure, require_steppable
-from newtoncg.optimizer.options import (
-    ELSEWHERE,
-    OPTIONS,
-    plain_preconditioner,
-    preconditioner_of,
-    require_bounds,
-    shared_options,
-    validate,
-)
+from newtoncg.optimizer.options import OPTIONS, plain_group, plain_preconditioner, preconditioner_of, validate
 from newtoncg.optimizer.problem import objective_from, settings_from, stepped
+from newtoncg.optimizer.replicas import require_replicas
 from newtoncg.optimizer.state import ENTRY_KEYS, initial_entry, restore_tensors, solver_state_of
 from newtoncg.optimizer.transaction import commit, unchanged_on_error, without_unknowns
+from newtoncg.processes import ProcessesChoice, ProcessGroupChoice
 
 
 @final
@@ -79,6 +72,9 @@ class NewtonCG(Optimizer):
             Parameters outside are projected when a step begins; no closure is called outside. For the trust region,
             with `preconditioner` None or Jacobi.
         upper: The upper bounds, likewise; where they equal the lower ones the parameter is fixed.
+        process_group: The processes that hold the same parameters, each with its part of the data: a group of
+            :mod:`torch.distributed`, ``"default"`` for the default one, if there is one, or None to step each process
+            by itself. They minimize the mean of their losses; plain modules and DistributedDataParallel do alike.
 
     Raises:
         TypeError: An argument has the wrong type or is unknown.
@@ -123,6 +119,7 @@ class NewtonCG(Optimizer):
         second_order: bool | SecondOrder = False,
         lower: float | Tensor | None = None,
         upper: float | Tensor | None = None,
+        process_group: ProcessGroupChoice = "default",
         **unknown: Any,  # noqa: ANN401 (refused by name)
     ) -> None:
         named, self._custom = plain_preconditioner(preconditioner)
@@ -145,10 +142,9 @@ class NewtonCG(Optimizer):
             "lower": lower,
             "upper": upper,
         }
-        for name in unknown:
-            raise unknown_keyword("NewtonCG", name, OPTIONS, ELSEWHERE)
-        validate(defaults)
+        validate(defaults, unknown)
         self._report: StepReport | None = None
+        self._processes = ProcessesChoice(process_group)
         self._cg_hooks = CGHooks()
         super().__init__(params, defaults)
         self.register_step_pre_hook(require_closure)
@@ -197,18 +193,11 @@ class NewtonCG(Optimizer):
             TypeError: An option has the wrong type.
         """
         if isinstance(param_group, dict):
-            group = {name: plain(value) for name, value in param_group.items()}
-            given = {name: value for name, value in group.items() if name in OPTIONS}
-            validate({**self.defaults, **given})
-            if self.param_groups:
-                group |= shared_options(self.param_groups[0], given)
-            param_group = group
+            param_group = plain_group(param_group, self.defaults, self.param_groups)
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            for parameter in group["params"]:
-                require_steppable(parameter)
-            require_bounds(group)
+            require_steppable(group)
         except (TypeError, ValueError):
             del self.param_groups[-1]
             raise
@@ -233,16 +222,20 @@ class NewtonCG(Optimizer):
         Raises:
             TypeError: There is no closure.
             ValueError: There is a curvature closure beside ``second_order``, which is about the loss itself.
-            ClosureError: The closure returned what cannot be minimized.
+            ClosureError: The closure returned what cannot be minimized, or raised in another process.
+            ReplicaError: The processes do not hold the same parameters.
         """
         started = time.perf_counter()
         parameters, groups = stepped(self.param_groups)
+        entries = [self._entry(tensor) for tensor in parameters.tensors]
+        processes = self._processes.processes()
+        require_replicas(processes, parameters, groups, entries)
         if not parameters.tensors:
             self._report, returned = without_unknowns(closure)
             return returned
         options = self.param_groups[0]
-        entries = [self._entry(tensor) for tensor in parameters.tensors]
-        objective = objective_from(options, (closure, curvature_closure), parameters, groups, entries[0])
+        closures = (closure, curvature_closure)
+        objective = objective_from(options, closures, parameters, groups, entries[0], processes=processes)
         rule = preconditioner_of(options, self._custom)
         capacity = rule.capacity if rule else 0
         state = solver_state_of(entries, parameters, options["history_size"], capacity)
@@ -272,12 +265,18 @@ class NewtonCG(Optimizer):
         restore_tensors(self.state, self.param_groups, {**state_dict, **adapted})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_report": self._report, "_custom": self._custom}
+        return {
+            **super().__getstate__(),
+            "_report": self._report,
+            "_custom": self._custom,
+            "_processes": self._processes,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("_cg_hooks", CGHooks())
         self.__dict__.setdefault("_custom", None)
+        self.__dict__.setdefault("_processes", ProcessesChoice("default"))
         self.defaults.pop("differentiable", None)  # put there by the base class for optimizers older than the option
         for group in self.param_groups:
             for name in OPTIONS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from newtoncg._typing import TensorFunction
 from newtoncg.bounds import GROUP_BOUNDS, checked_sides, require_boundable
 from newtoncg.configs import forcing_rule_from, globalization_from, plain, preconditioner_from, second_order_from
-from newtoncg.errors import require_count, require_flag, require_number, unknown_choice
+from newtoncg.errors import require_count, require_flag, require_number, unknown_choice, unknown_keyword
 from newtoncg.globalization import LevenbergMarquardt
 from newtoncg.objective import CurvatureKind, CurvatureSource
 from newtoncg.preconditioners import CustomPreconditioner, Preconditioner
@@ -46,16 +46,19 @@ CUSTOM = "custom"
 """Stands for a callable preconditioner in parameter groups, which hold nothing that weights-only loading refuses."""
 
 
-def validate(options: Mapping[str, Any]) -> None:
+def validate(options: Mapping[str, Any], unknown: Iterable[str] = ()) -> None:
     """Refuse options of the wrong type or out of their range.
 
     Args:
         options: The options by name.
+        unknown: The names of others that were given.
 
     Raises:
         ValueError: One is out of its range.
-        TypeError: One has the wrong type.
+        TypeError: One has the wrong type, or is unknown.
     """
+    for name in unknown:
+        raise unknown_keyword("NewtonCG", name, (*OPTIONS, "process_group"), ELSEWHERE)
     lr = options["lr"]
     if isinstance(lr, Tensor):
         if lr.numel() != 1:
@@ -152,24 +155,33 @@ def preconditioner_of(options: Mapping[str, Any], custom: TensorFunction | None)
     return preconditioner_from(custom if options["preconditioner"] == CUSTOM else options["preconditioner"])
 
 
-def shared_options(first: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that hold for all groups.
+def plain_group(
+    group: Mapping[str, Any], defaults: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A new parameter group as the optimizer holds it, with the options that hold for all groups.
 
     Args:
-        first: The first group.
-        given: The options that a later group was given.
+        group: The group.
+        defaults: The options of the constructor.
+        groups: The groups before it.
 
     Returns:
-        The first group's options that may not differ.
+        The group.
 
     Raises:
-        ValueError: The later group was given another value for one.
+        ValueError: An option is out of its range, or differs from that of the groups before.
+        TypeError: An option has the wrong type.
     """
-    shared = {name: first[name] for name in OPTIONS if name not in PER_GROUP}
+    held = {name: plain(value) for name, value in group.items()}
+    given = {name: value for name, value in held.items() if name in OPTIONS}
+    validate({**defaults, **given})
+    if not groups:
+        return held
+    shared = {name: groups[0][name] for name in OPTIONS if name not in PER_GROUP}
     for name, value in given.items():
         if name in shared and shared[name] != value:
             raise ValueError(
                 f"{name} is one for all parameter groups of NewtonCG: the first has {shared[name]!r}, received "
                 f"{value!r}; only {', '.join(PER_GROUP)} may differ, so set {name} in the constructor"
             )
-    return shared
+    return held | shared

@@ -17,6 +17,7 @@ from newtoncg.krylov import CGObserver
 from newtoncg.objective import ClosureObjective, CurvatureKind, CurvatureSource, Regularization
 from newtoncg.optimizer.options import CURVATURES
 from newtoncg.preconditioners import Preconditioner
+from newtoncg.processes import Processes
 from newtoncg.vectors import ParameterVector
 
 NEGLIGIBLE_RATE = 1e-12
@@ -47,6 +48,8 @@ def objective_from(
     parameters: ParameterVector,
     groups: Sequence[Mapping[str, Any]],
     entry: Mapping[str, Any],
+    *,
+    processes: Processes,
 ) -> ClosureObjective:
     """The objective of one step.
 
@@ -56,6 +59,7 @@ def objective_from(
         parameters: The unknowns.
         groups: The group of each of their tensors.
         entry: The state of the first of them.
+        processes: Those that step together.
 
     Returns:
         The objective.
@@ -78,6 +82,7 @@ def objective_from(
         verified=unchecked or bool(entry["verified"]),
         kind=kind,
         curvature_closure=curvature_closure,
+        processes=processes,
     )
 
 
