@@ -13,11 +13,13 @@ substitution      the tensors of the trace in the place of the function's own,
 functionalization no writes into memory, and
 decompositions    the operations that a trace takes apart
 passes            makes the graph short, with `newtoncg.graphs`
+renderings        its matrix products in several orders of memory; the fastest is kept
 stages            splits it into value, gradient, point and product, with
 recomputation     what is computed again where memory is short
 fusion            stages as inductor compiles them, where that is faster
 cuda_graphs       the product recorded and replayed
 blocks            products with several vectors
+evaluation        a program without autograd
 verification      compares the first call with eager autograd
 program           what autograd sees, and what runs from the second call on
 ================= ====================================================================

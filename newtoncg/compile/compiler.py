@@ -15,8 +15,9 @@ from newtoncg.compile.blocks import BlockProducts
 from newtoncg.compile.fusion import PATIENCE, FusedStage
 from newtoncg.compile.passes import simplify_trace
 from newtoncg.compile.program import Call, Program
+from newtoncg.compile.renderings import fastest, renderings
 from newtoncg.compile.stages import Stage, split
-from newtoncg.compile.tracing import Mode, trace
+from newtoncg.compile.tracing import Mode, Trace, trace
 from newtoncg.compile.verification import Verdict, verify
 from newtoncg.errors import ClosureError, CompileWarning, require_count, require_flag, unknown_choice
 from newtoncg.graphs.lowering import Run, lower_plainly
@@ -57,6 +58,8 @@ class TraceReport:
     Attributes:
         mode: ``"forward over reverse"``, ``"reverse over reverse"``, ``"value only"`` or ``"eager"``.
         backend: What runs the stages; empty for ``"eager"``.
+        layout: The order of memory of matrix products that was fastest: ``"rows"``, ``"columns"`` or
+            ``"blocks of rows"``.
         nodes: The number of operations in the stages value, gradient, point, product.
         residual_bytes: The memory that products keep per point, besides inputs.
         error: The relative error of the verified product; NaN if it was not verified.
@@ -66,6 +69,7 @@ class TraceReport:
 
     mode: str
     backend: str = ""
+    layout: str = ""
     nodes: tuple[int, ...] = ()
     residual_bytes: int = 0
     error: float = float("nan")
@@ -94,7 +98,7 @@ def compile_call(call: Call, options: CompileOptions) -> tuple[Program | None, T
     reasons: list[str] = []
     for mode in (Mode.FORWARD, Mode.REVERSE) if unknowns else (Mode.VALUE,):
         try:
-            program, nodes = _program(call, unknowns, mode, options)
+            program, layout = _program(call, unknowns, mode, options)
         except (torch.OutOfMemoryError, ClosureError):
             raise
         except (RuntimeError, NotImplementedError) as error:  # an operation that cannot be traced this way
@@ -106,7 +110,8 @@ def compile_call(call: Call, options: CompileOptions) -> tuple[Program | None, T
             report = TraceReport(
                 mode=mode.value,
                 backend=options.backend,
-                nodes=nodes,
+                layout=layout,
+                nodes=program.plan.operations,
                 residual_bytes=program.plan.residual_bytes,
                 error=float("nan") if verdict is None else verdict.product,
                 seconds=time.perf_counter() - started,
@@ -119,21 +124,25 @@ def compile_call(call: Call, options: CompileOptions) -> tuple[Program | None, T
     return None, TraceReport(mode="eager", seconds=time.perf_counter() - started, reason=reason)
 
 
-def _program(
-    call: Call, unknowns: Sequence[int], mode: Mode, options: CompileOptions
-) -> tuple[Program, tuple[int, ...]]:
-    """The program, and the number of operations in each of its stages."""
+def _program(call: Call, unknowns: Sequence[int], mode: Mode, options: CompileOptions) -> tuple[Program, str]:
+    """The program, and the order of memory of its matrix products."""
     traced = trace(call.function, call.tensors, unknowns, mode)
     simplify_trace(traced)
+    plain = {name: _lowered(way, "fx", options) for name, way in renderings(traced).items()}
+    layout = fastest(plain, call)
+    if options.backend == "fx":
+        return plain[layout], layout
+    return _lowered(plain[layout].plan.trace, options.backend, options), layout
+
+
+def _lowered(traced: Trace, backend: str, options: CompileOptions) -> Program:
     plan = split(traced, options.max_memory)
-    stages = (plan.value, plan.gradient, plan.point, plan.product)
-    nodes = tuple(sum(node.op == "call_function" for node in stage.module.graph.nodes) for stage in stages)
     product = copy.deepcopy(plan.product.module)
-    runs = [_lowered(stage, options.backend) for stage in stages]
-    return Program(plan, runs, BlockProducts(product, runs[-1])), nodes
+    runs = [_run(stage, backend) for stage in plan.stages]
+    return Program(plan, runs, BlockProducts(product, runs[-1]))
 
 
-def _lowered(stage: Stage, backend: str) -> Run:
+def _run(stage: Stage, backend: str) -> Run:
     if backend == "fx":
         return lower_plainly(stage.module)
     draws = any(map(is_random, stage.module.graph.nodes))

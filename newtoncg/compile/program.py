@@ -54,8 +54,7 @@ class Program:
         self._value, self._gradient, self._point, product = runs
         vectors = [place for place, (store, _) in enumerate(plan.product.sources) if store is Store.VECTOR]
         self._product = ReplayedProduct(product, vectors) if plan.loss.device.type == "cuda" else product
-        stages = (plan.value, plan.gradient, plan.point, plan.product)
-        read = {i for stage in stages for store, i in stage.sources if store is Store.INPUT}
+        read = {i for stage in plan.stages for store, i in stage.sources if store is Store.INPUT}
         self.read = tuple(sorted(read | set(written)))
         self._place = {i: place for place, i in enumerate(self.read)}
         self._places = {number: self._place[i] for number, i in enumerate(unknowns) if i in self._place}

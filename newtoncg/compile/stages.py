@@ -12,9 +12,10 @@ product  the product with one vector                        for each vector
 
 from __future__ import annotations
 
+import copy
 import enum
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
@@ -67,6 +68,7 @@ class Plan:
         is_random: Whether random numbers are drawn.
         trace: What was split.
         loss: A tensor with the dtype and the device of the loss.
+        operations: The number of operations in each stage, as it was split.
     """
 
     value: Stage
@@ -79,6 +81,16 @@ class Plan:
     is_random: bool
     loss: Tensor
     trace: Trace
+    operations: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        counts = [[node.op for node in stage.module.graph.nodes].count("call_function") for stage in self.stages]
+        self.operations = tuple(counts)
+
+    @property
+    def stages(self) -> tuple[Stage, Stage, Stage, Stage]:
+        """All of them, first to last."""
+        return self.value, self.gradient, self.point, self.product
 
 
 def split(trace: Trace, max_memory: int | None) -> Plan:
@@ -92,7 +104,7 @@ def split(trace: Trace, max_memory: int | None) -> Plan:
     Returns:
         The stages.
     """
-    return _Splitter(trace, max_memory).plan()
+    return _Splitter(replace(trace, module=copy.deepcopy(trace.module)), max_memory).plan()
 
 
 class _Splitter:

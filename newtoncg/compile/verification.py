@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from newtoncg.compile.evaluation import devices, evaluated, unchanged
 from newtoncg.compile.program import Call, Program
 from newtoncg.compile.substitution import Substitution, require_scalar
 from newtoncg.curvature import collect_outputs
@@ -68,23 +69,11 @@ def verify(program: Program, call: Call) -> Verdict:
     )
 
 
-def _devices(tensors: Sequence[Tensor]) -> list[torch.device]:
-    return list({tensor.device for tensor in tensors if tensor.device.type == "cuda"})
-
-
 def _compiled(program: Program, call: Call, vectors: Sequence[Tensor]) -> _Results:
     """Loss, gradients and products of the program."""
     count = len(program.unknowns)
-    inputs = [tensor.detach() for tensor in call.tensors]
-    inputs = [inputs[i].clone() if i in program.written else inputs[i] for i in program.read]
-    with torch.no_grad(), torch.random.fork_rng(devices=_devices(call.tensors)):
-        seed = program.unit()
-        before = [
-            tensor.clone() if i in program.written else tensor for i, tensor in zip(program.read, inputs, strict=True)
-        ]
-        loss, kept = program.value(inputs)
-        found, rest = program.gradient(seed, before, kept)
-        products = program.products(seed, before, kept, rest)
+    with unchanged(program, call) as inputs:
+        loss, found, products = evaluated(program, inputs)
         given = [vectors[i] for i in program.plan.gradients]
         gradients: list[Tensor | None] = [None] * count
         results: list[Tensor | None] = [None] * count
@@ -100,7 +89,7 @@ def _eager(program: Program, call: Call, vectors: Sequence[Tensor]) -> tuple[_Re
     point = [tensor.detach().clone() for tensor in call.tensors]
     leaves = [point[i].requires_grad_() for i in program.unknowns]
     nothing: list[Tensor | None] = [None] * len(leaves)
-    with torch.random.fork_rng(devices=_devices(call.tensors)), torch.enable_grad(), sdpa_kernel([SDPBackend.MATH]):
+    with torch.random.fork_rng(devices=devices(call.tensors)), torch.enable_grad(), sdpa_kernel([SDPBackend.MATH]):
         with Substitution(call.tensors, point), collect_outputs():
             loss = require_scalar(call.function())
         if not loss.requires_grad:

@@ -12,6 +12,8 @@ zeros          derivatives known to vanish, sums with zero, products with one
 constants      what depends on no input
 dead_code      what no result needs
 linear         the normal form of what is linear, entry by entry
+layouts        matrix products by columns
+tall_products  matrix products over a long inner dimension, by blocks
 lowering       from a graph to a callable that writes into memory nobody reads any more
 ============== ===============================================================================================
 

@@ -144,17 +144,18 @@ class _Memory:
 
     def is_free(self, node: Node, source: object) -> bool:
         """Whether a result may overwrite an argument: as large, whole, made here, and read here for the last time."""
-        if (
-            not isinstance(source, Node)
-            or source.op != "call_function"
-            or source in self._views
-            or not is_tensor(source)
-        ):
+        if not isinstance(source, Node) or not is_tensor(source) or not self._is_whole(source):
             return False
         root, a, b = self._find(source), value(source), value(node)
         readers = [argument for argument in node.args if isinstance(argument, Node) and self._find(argument) is root]
         fits = a.shape == b.shape and a.dtype == b.dtype and a.device == b.device
         return fits and len(readers) == 1 and self._last[root] <= self._order[node]
+
+    def _is_whole(self, node: Node) -> bool:
+        """Whether a node is a result made here, or a transposed view of all of one."""
+        while node.target is aten.t.default and isinstance(node.args[0], Node):
+            node = node.args[0]
+        return node.op == "call_function" and node not in self._views
 
     def take(self, node: Node, source: Any) -> None:  # noqa: ANN401 (a node, as `is_free` has found)
         """Note that a result lies in the memory of an argument."""
