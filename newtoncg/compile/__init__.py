@@ -18,9 +18,11 @@ stages            splits it into value, gradient, point and product, with
 recomputation     what is computed again where memory is short
 fusion            stages as inductor compiles them, where that is faster
 cuda_graphs       the product recorded and replayed
+clock             the seconds by which these choose
 blocks            products with several vectors
 evaluation        a program without autograd
 verification      compares the first call with eager autograd
+data_parallel     what DistributedDataParallel does around its module, around the loss
 program           what autograd sees, and what runs from the second call on
 ================= ====================================================================
 """

@@ -11,9 +11,9 @@ from typing import Any, TypeVar, final
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.nn.parallel import DistributedDataParallel
 
 from newtoncg.compile.compiler import CompileOptions, TraceReport, compile_call
+from newtoncg.compile.data_parallel import synchronized, unwrapped, wrappers
 from newtoncg.compile.environment import Survey, SurveyError, expression
 from newtoncg.compile.program import Call, Program
 from newtoncg.errors import CompileWarning
@@ -59,7 +59,7 @@ def compile(  # noqa: A001 (named after torch.compile)
         The compiled loss.
 
     Raises:
-        TypeError: `fn` is not callable, a module is not a module, or it averages gradients by itself.
+        TypeError: `fn` is not callable, or a module is not a module.
         ValueError: An option is out of its range.
 
     Example:
@@ -82,11 +82,6 @@ def compile(  # noqa: A001 (named after torch.compile)
 def _require_module(module: object) -> None:
     if not isinstance(module, nn.Module):
         raise TypeError(f"modules must be torch modules; received {module!r}: pass the module that the loss uses")
-    if isinstance(module, DistributedDataParallel):
-        raise TypeError(
-            "received a DistributedDataParallel module, whose gradients are averaged in hooks that a traced graph does "
-            "not call: compile the loss of module.module"
-        )
 
 
 @final
@@ -115,7 +110,8 @@ class CompiledLoss:
         except SurveyError as error:
             self._warn(f"the loss was not compiled and runs eagerly: {error}")
             return self._eagerly(args, kwargs)
-        call = Call(functools.partial(self._fn, *args, **kwargs), tuple(survey.tensors))
+        wrapped = wrappers(survey.modules)
+        call = Call(unwrapped(wrapped)(functools.partial(self._fn, *args, **kwargs)), tuple(survey.tensors))
         key = (_ambient(), tuple(survey.key))
         if key not in self._programs:
             self._programs[key] = self._new_program(call, survey)
@@ -124,7 +120,7 @@ class CompiledLoss:
             return self._eagerly(args, kwargs)
         if program.written:
             announce(survey.modules)
-        return program(call).reshape(program.shape)
+        return synchronized(wrapped, lambda: program(call).reshape(program.shape))
 
     @property
     def traces(self) -> tuple[TraceReport, ...]:

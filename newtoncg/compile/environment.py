@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 Path: TypeAlias = "tuple[Path, str] | None"
 
@@ -117,6 +118,9 @@ class Survey:
 
     def _module(self, module: nn.Module, path: Path) -> None:
         self.modules.append(module)
+        if isinstance(module, DistributedDataParallel):  # its own attributes tell of hooks and processes
+            self.add(module.module, (path, ".module"))
+            return
         attributes = module.__dict__
         for name in _WATCHED:
             for key, item in attributes[name].items():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from newtoncg.compile.clock import clock_of
 from newtoncg.compile.program import Call, Products, Program
 
 
@@ -49,17 +49,16 @@ def seconds(program: Program, call: Call, vectors: Sequence[Tensor], products: i
         products: How many products.
 
     Returns:
-        Seconds of the wall clock.
+        Seconds, as :func:`clock_of` counts them.
     """
+    clock = clock_of(program.plan.loss.device)
     given = [vectors[i] for i in program.plan.gradients]
     with unchanged(program, call) as inputs:
-        start = time.perf_counter()
+        start = clock()
         _, _, multiply = evaluated(program, inputs)
         for _ in range(products):
             multiply(given)
-        if program.plan.loss.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
+        return clock() - start
 
 
 def devices(tensors: Sequence[Tensor]) -> list[torch.device]:

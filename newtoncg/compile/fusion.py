@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
+from newtoncg.compile.clock import clock_of
 from newtoncg.errors import CompileWarning
 from newtoncg.graphs.lowering import Run, lower_plainly
+from newtoncg.graphs.tracing import own_warnings_ignored
 
 logger = logging.getLogger(__name__)
 
@@ -94,10 +96,11 @@ def fuse(module: GraphModule, arguments: Sequence[Tensor]) -> Run:
     Returns:
         A function of the same arguments.
     """
-    import torch._inductor
+    with own_warnings_ignored():
+        import torch._inductor
 
-    detached: list[Any] = [argument.detach() for argument in arguments]
-    compiled: Any = torch._inductor.compile(copy.deepcopy(module), detached, options={"fallback_random": True})
+        detached: list[Any] = [argument.detach() for argument in arguments]
+        compiled: Any = torch._inductor.compile(copy.deepcopy(module), detached, options={"fallback_random": True})
     run: Run = compiled
     return run
 
@@ -115,8 +118,7 @@ def _agree(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
 
 
 def _seconds(run: Run, arguments: Sequence[Tensor]) -> float:
-    start = time.perf_counter()
-    results = run(*arguments)
-    if results and results[0].device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    clock = clock_of(arguments[0].device if arguments else torch.device("cpu"))
+    start = clock()
+    run(*arguments)
+    return clock() - start

@@ -26,10 +26,10 @@ _OTHERS: Mapping[str, Callable[[GraphModule], bool]] = {
     "blocks of rows": split_tall_products,
 }
 
-PRODUCTS = 5
+PRODUCTS = 4
 """Our choice: a gradient and so many products are timed, about what a Newton step takes."""
 
-ROUNDS, PATIENCE = 5, 0.4
+ROUNDS, PATIENCE = 5, 0.2
 """Our choice: how often all are timed, and the seconds after which no further round begins."""
 
 

@@ -76,10 +76,17 @@ def tracing_conditions() -> Iterator[None]:
         _without_mkldnn(),
         sdpa_kernel([SDPBackend.MATH]),
         torch.inference_mode(mode=False),
-        warnings.catch_warnings(),
+        own_warnings_ignored(),
     ):
-        warnings.filterwarnings("ignore", r".*`?torch\.jit\.", DeprecationWarning)  # what torch says of itself while it
-        warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not a leaf", UserWarning)  # traces
+        yield
+
+
+@contextmanager
+def own_warnings_ignored() -> Iterator[None]:
+    """What torch says of itself while it traces and compiles, of which no user can mend anything."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*`?torch\.jit\.", DeprecationWarning)
+        warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not a leaf", UserWarning)
         yield
 
 
