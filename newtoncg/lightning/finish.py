@@ -146,7 +146,8 @@ class SecondOrderFinish(CallbackBase):
                 f"SecondOrderFinish monitors {name!r}, which nothing has logged (logged: {known}): call "
                 f"self.log({name!r}, value, on_epoch=True) in training_step or validation_step"
             )
-        self._watch.look(float(trainer.callback_metrics[name]), self.conditions)
+        metric = trainer.strategy.reduce(trainer.callback_metrics[name], reduce_op="mean")  # one decision of all ranks
+        self._watch.look(float(metric), self.conditions)
 
     def state_dict(self) -> dict[str, Any]:
         """On which side of the handover training is, and what is known of the metric."""
