@@ -256,26 +256,3 @@ def test_a_second_closure_gives_the_mean_curvature(pair: Pair) -> None:
     )
     for ours, whole in zip(first, model.parameters(), strict=True):
         torch.testing.assert_close(ours, whole.detach(), rtol=1e-8, atol=1e-10)
-
-
-def compiled(rank: int, wrapped: bool) -> tuple[list[Tensor], list[Tensor], str]:
-    """The loss of a module that DistributedDataParallel has made the same, compiled, and the same loss as it is."""
-    model = network(seed=rank)
-    wrapper = nn.parallel.DistributedDataParallel(model)
-    used = wrapper if wrapped else model
-    loss_of = newtoncg.compile(plain_loss, used, backend="fx")
-    optimizer = newtoncg.NewtonCG(model.parameters())
-    inputs, targets = data(rank)
-    for _ in range(3):
-        report = stepped(optimizer, lambda: loss_of(used, inputs, targets))
-    eager, _ = trained(rank, {}, 3)
-    return [p.detach() for p in model.parameters()], eager, report.curvature
-
-
-@pytest.mark.parametrize("wrapped", [False, True], ids=["the module inside", "DistributedDataParallel"])
-def test_compiled_losses_are_averaged_too(pair: Pair, wrapped: bool) -> None:
-    (first, eager, curvature), (second, _, _) = pair.run(compiled, wrapped)
-    assert curvature == "exact"
-    assert same_bits(first, second)
-    for ours, expected in zip(first, eager, strict=True):
-        torch.testing.assert_close(ours, expected, rtol=1e-7, atol=1e-9)
