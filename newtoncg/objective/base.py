@@ -133,17 +133,20 @@ class Objective(ABC):
         Returns:
             The mean.
         """
-        average = self.processes.average(compute, like, self._given_up)
-        source, lasting = (CurvatureSource(sum(average.votes[i : i + 2])) for i in (0, 2))
+        average = self.processes.average(compute, like, self._notes)
+        functions, gradients, *given_up = average.notes
+        self.counts.functions, self.counts.gradients = round(functions), round(gradients)
+        source, lasting = (CurvatureSource(sum(share > 0.0 for share in given_up[i : i + 2])) for i in (0, 2))
         if lasting > self.lasting_source:
             self.leave_exact("Differentiating the loss of another process failed.", lasting)
         self.source = max(self.source, source)
         return average.value
 
-    def _given_up(self) -> list[bool]:
-        """How far exact products have been given up, for now and for good."""
+    def _notes(self) -> list[float]:
+        """What all processes must agree on: the counts, and how far exact products are given up, now and for good."""
         levels = (CurvatureSource.DIFFERENCES, CurvatureSource.PLAIN_DIFFERENCES)
-        return [way >= level for way in (self.source, self.lasting_source) for level in levels]
+        given_up = [float(way >= level) for way in (self.source, self.lasting_source) for level in levels]
+        return [self.counts.functions, self.counts.gradients, *given_up]
 
     @final
     @property

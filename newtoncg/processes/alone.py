@@ -20,10 +20,10 @@ class Alone(Processes):
         self,
         compute: Callable[[], Tensor],
         like: Tensor,  # noqa: ARG002 (nobody waits for a tensor of this form)
-        votes: Callable[[], Sequence[bool]] = tuple,
+        notes: Callable[[], Sequence[float]] = tuple,
     ) -> Average:
         """See :class:`Processes`."""
-        return Average(value=compute(), votes=tuple(votes()))
+        return Average(value=compute(), notes=tuple(notes()))
 
     def gather(self, compute: Callable[[], Tensor]) -> Gathered:
         """See :class:`Processes`."""

@@ -15,11 +15,11 @@ class Average:
 
     Attributes:
         value: The mean, the same bits in every process.
-        votes: For each question whether some process said yes.
+        notes: The means of the numbers said beside it.
     """
 
     value: Tensor
-    votes: tuple[bool, ...] = ()
+    notes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,17 +48,17 @@ class Processes(ABC):
 
     @abstractmethod
     def average(
-        self, compute: Callable[[], Tensor], like: Tensor, votes: Callable[[], Sequence[bool]] = tuple
+        self, compute: Callable[[], Tensor], like: Tensor, notes: Callable[[], Sequence[float]] = tuple
     ) -> Average:
         """The mean of one tensor of each process.
 
         Args:
             compute: Gives this process's tensor.
             like: A tensor of its shape, dtype and device.
-            votes: Asked afterwards; always the same number of yes or no.
+            notes: Asked afterwards for numbers to be averaged too, always equally many.
 
         Returns:
-            The mean and the votes; the tensor itself where there is one process.
+            The means; what was given where there is one process.
 
         Raises:
             PeerError: Another process's work raised an exception, or a process has gone.

@@ -22,7 +22,7 @@ class Replicas(Processes):
     """The ranks of a process group.
 
     A mean is one all-reduce of one flat message: the tensor, and behind it whether its computation failed, in which
-    rank, and the votes. Rows take two all-gathers: how many there are, and the rows, padded to the longest. Sums are
+    rank, and the notes. Rows take two all-gathers: how many there are, and the rows, padded to the longest. Sums are
     formed once and sent to all (Gloo, NCCL), so that all ranks hold the same bits.
 
     Args:
@@ -35,19 +35,20 @@ class Replicas(Processes):
         self._rank = dist.get_rank(group)
 
     def average(
-        self, compute: Callable[[], Tensor], like: Tensor, votes: Callable[[], Sequence[bool]] = tuple
+        self, compute: Callable[[], Tensor], like: Tensor, notes: Callable[[], Sequence[float]] = tuple
     ) -> Average:
         """See :class:`Processes`."""
         found, error = _attempted(compute)
         value = torch.zeros_like(like) if found is None else found.detach().to(like)
-        said = [float(error is not None), self._rank * float(error is not None), *map(float, votes())]
+        said = [float(error is not None), self._rank * float(error is not None), *notes()]
         message = torch.cat([value.reshape(-1), value.new_tensor(said)])
         with _answered():
             dist.all_reduce(message, group=self._group)
-        mean, (failures, ranks, *voted) = message[: -len(said)], message[-len(said) :].tolist()
+        mean, (failures, ranks, *noted) = message[: -len(said)], message[-len(said) :].tolist()
         if failures:
             raise error or _peer_error(ranks if failures == 1.0 else None)
-        return Average(value=mean.div_(self.count).reshape(like.shape), votes=tuple(count > 0.0 for count in voted))
+        value = mean.div_(self.count).reshape(like.shape)
+        return Average(value=value, notes=tuple(total / self.count for total in noted))
 
     def gather(self, compute: Callable[[], Tensor]) -> Gathered:
         """See :class:`Processes`."""

@@ -138,28 +138,58 @@ class _Derivative(torch.autograd.Function):
         raise RuntimeError("no second derivative here")
 
 
-def half_differentiable(rank: int) -> tuple[str, str, str]:
+class _Square(torch.autograd.Function):
+    """The square, whose gradient gets no graph."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            raise RuntimeError("no second derivative here")
+        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        gradient: Tensor = 2.0 * gradients[0] * x
+        return gradient
+
+
+def cubes(residual: Tensor, rank: int) -> Tensor:
+    """Third powers; products fail in rank 1."""
+    cube: Tensor = _Cube.apply(residual) if rank == 1 else residual**3  # type: ignore[no-untyped-call]
+    return cube * residual
+
+
+def squares(residual: Tensor, rank: int) -> Tensor:
+    """Squares; gradients with a graph fail in rank 1."""
+    square: Tensor = _Square.apply(residual) if rank == 1 else residual**2  # type: ignore[no-untyped-call]
+    return square
+
+
+def half_differentiable(rank: int, terms: Callable[[Tensor, int], Tensor], options: dict[str, Any]) -> list[Any]:
     """Rank 1's loss cannot be differentiated twice."""
     model = network()
-    optimizer = newtoncg.NewtonCG(model.parameters())
+    optimizer = newtoncg.NewtonCG(model.parameters(), **options)
     inputs, targets = data(rank)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        residual = model(inputs) - targets
-        cube: Tensor = _Cube.apply(residual) if rank == 1 else residual**3  # type: ignore[no-untyped-call]
-        loss: Tensor = (cube * residual).mean()
+        loss = terms(model(inputs) - targets, rank).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     with pytest.warns(newtoncg.CurvatureWarning) as caught:
-        optimizer.step(closure)
-    report = stepped(optimizer, closure)
-    return report.curvature, repr(report.loss_after), str(caught[0].message)
+        reports = [stepped(optimizer, closure) for _ in range(4)]
+    numbers = [(r.loss_after, r.function_evaluations, r.gradient_evaluations, r.products) for r in reports]
+    return [reports[-1].curvature, numbers, str(caught[0].message)]
 
 
-def test_products_that_fail_in_one_process_become_differences_in_all(pair: Pair) -> None:
-    first, second = pair.run(half_differentiable)
+@pytest.mark.parametrize(("terms", "options"), [(cubes, {}), (squares, {}), (squares, {"globalization": "enriched"})])
+def test_what_fails_in_one_process_becomes_differences_in_all(
+    pair: Pair, terms: Callable[[Tensor, int], Tensor], options: dict[str, Any]
+) -> None:
+    first, second = pair.run(half_differentiable, terms, options)
     assert first[0] == second[0] == "differences"
     assert first[1] == second[1]
     assert "another process failed" in first[2]
