@@ -31,13 +31,14 @@ class LevenbergMarquardt:
             Transtrum & Sethna (2012) take 3/4; with `corrections` longer ones are of use (our choice).
         corrections: How often, at most, a trial point is corrected until its residuals follow the linear model; each
             time at the cost of one forward pass and one solve with the kept factorization or basis. 0 for never.
-        solver: ``"cholesky"``, ``"lanczos"`` or ``"nystrom"``; ``"auto"`` begins with Lanczos and factorizes for
-            dampings so small that the products would cost more, small problems always. Where the Jacobian is not stored
-            it is always Lanczos.
+        solver: ``"cholesky"``, ``"lanczos"`` or ``"nystrom"``; ``"auto"`` begins with Lanczos and goes over, for
+            dampings so small that its products would cost more, to a factorization, of large systems to conjugate
+            gradients with a Nystroem preconditioner; small systems are always factorized. Where the Jacobian is not
+            stored it is always Lanczos.
         forcing: The relative residual that iterative solvers reach, in (0, 1). Corrections follow the model only as far
             as the step solves it (our choice: on a convection and a Poisson network 0.03 ended 110 times below 0.1, and
             level with it).
-        rank: The rank of the Nystroem approximation, ``>= 1``.
+        rank: The rank of the Nystroem approximation, ``>= 1``; ``"auto"`` doubles it twice where dampings ask for it.
         max_products: The most products of a solve, ``>= 1``.
         max_memory: The bytes that a stored Jacobian may take, ``>= 0``; 0 for products only.
         max_evaluations: The most trial points of a step, ``>= 1``.

@@ -84,7 +84,7 @@ class Nystrom:
         sketch = torch.zeros(B.size, 0, dtype=B.dtype, device=B.device)
         image, rank = sketch, min(self.rank, B.size)
         while True:
-            new = _orthonormal(sketch, rank - sketch.shape[1], generator)
+            new = orthonormal_columns(sketch, rank - sketch.shape[1], generator)
             blocks = [B @ block for block in torch.split(new, CHUNK, dim=1)] if new.shape[1] else []
             sketch, image = torch.cat([sketch, new], dim=1), torch.cat([image, *blocks], dim=1)
             if not bool(torch.isfinite(image).all()):
@@ -129,8 +129,17 @@ def nystrom_factor(sketch: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
     return U[:, kept], values[kept]
 
 
-def _orthonormal(basis: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Random orthonormal columns, orthogonal to a basis, shape ``(n, count)``."""
+def orthonormal_columns(basis: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Random orthonormal columns, orthogonal to a basis.
+
+    Args:
+        basis: Orthonormal columns, shape ``(n, r)``.
+        count: How many, ``<= n - r``.
+        generator: What draws them, on the CPU.
+
+    Returns:
+        Shape ``(n, count)``.
+    """
     random = torch.randn(basis.shape[0], count, generator=generator, dtype=torch.float64)
     new = random.to(device=basis.device, dtype=basis.dtype)
     for _ in range(2):

@@ -168,8 +168,8 @@ def test_a_damping_below_round_off_gives_no_step(name: str) -> None:
     assert step is not None, "a larger damping must work on the same Gram matrix"
 
 
-def limits(solver: str = "auto", forcing: float = 0.1) -> SolverLimits:
-    return SolverLimits(solver=solver, forcing=forcing, rank=10, max_products=300, max_bytes=1e9)
+def limits(solver: str = "auto", forcing: float = 0.1, rank: int = 200) -> SolverLimits:
+    return SolverLimits(solver=solver, forcing=forcing, rank=rank, max_products=300, max_bytes=1e9)
 
 
 def test_small_problems_are_factorized_and_large_ones_begin_with_lanczos() -> None:
@@ -199,6 +199,52 @@ def test_hard_systems_are_factorized_and_remembered() -> None:
     easier = DampedSystems(StoredJacobian(J), r, limits(), systems.factorize_below)
     easier.step(1e2)
     assert easier.name == "lanczos"
+
+
+def decaying(rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """A Jacobian whose singular values fall by a factor of 10 every 10."""
+    J, r = problem(rows, columns)
+    U, _, V = torch.linalg.svd(J, full_matrices=False)
+    return U @ (10.0 ** (-0.1 * torch.arange(len(V), dtype=J.dtype))[:, None] * V), r
+
+
+def test_systems_too_large_for_a_factorization_are_sketched_after_lanczos() -> None:
+    J, r = decaying(900, 600)
+    few = limits(rank=10, forcing=1e-3)
+    systems = DampedSystems(StoredJacobian(J), r, few, 0.0)
+    step = systems.step(1e-4)
+    assert step is not None
+    assert systems.name == "nystrom-pcg"
+    assert systems.factorize_below == 1e-4
+    assert step.relative_residual <= 1e-3
+    again = DampedSystems(StoredJacobian(J), r, few, systems.factorize_below)
+    assert again.step(1e-5) is not None
+    assert again.name == "nystrom-pcg"
+    assert again.iterations < systems.iterations + 5
+
+
+def test_systems_that_no_sketch_helps_are_factorized() -> None:
+    J, r = problem(900, 600)
+    systems = DampedSystems(StoredJacobian(J), r, limits(rank=10, forcing=1e-6), 0.0)
+    step = systems.step(1e-6)
+    assert step is not None
+    assert systems.name == "cholesky (normal)"
+    torch.testing.assert_close(step.vector, dense_step(J, r, 1e-6), rtol=1e-6, atol=1e-6 * float(step.vector.norm()))
+
+
+def test_the_rank_of_a_sketch_follows_the_damping() -> None:
+    J, r = decaying(300, 200)
+    system = NystromSystem(J, r, rank=5, forcing=1e-8, limit=200, max_rank=40)
+    ranks = []
+    for damping in (1.0, 1e-3, 1e-3, 1e-12):
+        step = system.step(damping)
+        assert step is not None
+        ranks.append(system.rank)
+        if damping > 1e-12:
+            torch.testing.assert_close(step.vector, dense_step(J, r, damping), rtol=1e-6, atol=1e-7)
+    assert ranks[0] == 5
+    assert 5 < ranks[1] == ranks[2] < ranks[3] == 40
+    assert NystromSystem(J, r, rank=5, forcing=1e-8, limit=200).step(1e-12) is not None
 
 
 @pytest.mark.parametrize(
