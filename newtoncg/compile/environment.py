@@ -93,9 +93,9 @@ class Survey:
         self.paths.append(path)
 
     def _other(self, value: Any, path: Path) -> None:  # noqa: ANN401
-        self.key.append(_Identity(type(value)))
-        visit = next((visit for kind, visit in _VISITS if isinstance(value, kind)), Survey._object)
-        visit(self, value, path)
+        kind: type[object] = type(value)
+        self.key.append(_Identity(kind))
+        _visit_of(kind)(self, value, path)
 
     def _method(self, method: types.MethodType, path: Path) -> None:
         self.add(method.__self__, path)
@@ -178,7 +178,9 @@ class Survey:
         self.add(function.__kwdefaults__, (path, ".__kwdefaults__"))
 
 
-_VISITS: tuple[tuple[type | tuple[type, ...], Callable[[Survey, Any, Path], None]], ...] = (
+Visit: TypeAlias = Callable[[Survey, Any, Path], None]
+
+_VISITS: tuple[tuple[type | tuple[type, ...], Visit], ...] = (
     (nn.Module, Survey._module),
     (types.FunctionType, Survey._function),
     (types.MethodType, Survey._method),
@@ -187,6 +189,11 @@ _VISITS: tuple[tuple[type | tuple[type, ...], Callable[[Survey, Any, Path], None
     (Mapping, Survey._items),
 )
 """How each kind of object is visited; the first that fits."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _visit_of(kind: type) -> Visit:
+    return next((visit for base, visit in _VISITS if issubclass(kind, base)), Survey._object)
 
 
 class _Identity:
