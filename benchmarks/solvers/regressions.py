@@ -69,6 +69,8 @@ Written by `python -m benchmarks.solvers.regressions`: the {len(chosen)} nonline
 Reference Datasets from both published starts, run with `tol=0` until round-off ends the run. Correct digits of the
 worst parameter / of the residual sum of squares, out of the {MOST:.0f} that are certified; `enriched` minimizes the sum
 of squares as any function, `gauss-newton` knows the residuals.
+Give the residuals where there are any: from the first starts of MGH17 and Rat43 the sum of squares alone leads
+`enriched` to other stationary points (parameters that go to infinity), `gauss-newton` to the certified ones.
 
 Eckerle4 has a mirrored minimizer, (-b1, -b2, b3), with the same fit: 0 digits of the parameters beside all of the sum
 mean that the run ended there. Where both are 0, it ended at another stationary point. The residuals of Lanczos1 are

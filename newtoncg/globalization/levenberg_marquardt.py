@@ -39,6 +39,10 @@ class LevenbergMarquardt:
             as the step solves it (our choice: on a convection and a Poisson network 0.03 ended 110 times below 0.1, and
             level with it).
         rank: The rank of the Nystroem approximation, ``>= 1``; ``"auto"`` doubles it twice where dampings ask for it.
+        scaled: Whether the damping weighs each unknown by the norm of its column of the Jacobian, those of the last
+            points included: Moré (1978), in: Numerical Analysis, LNM 630, which makes steps independent of the units of
+            the unknowns. Where the Jacobian is stored. ``minimize`` asks for it, as the unknowns of a regression may be
+            of any magnitude; the weights of a network are not.
         max_products: The most products of a solve, ``>= 1``.
         max_memory: The bytes that a stored Jacobian may take, ``>= 0``; 0 for products only.
         max_evaluations: The most trial points of a step, ``>= 1``.
@@ -57,6 +61,7 @@ class LevenbergMarquardt:
     solver: str = "auto"
     forcing: float = 0.03
     rank: int = 200
+    scaled: bool = False
     max_products: int = 300
     max_memory: float = 2.0**30
     max_evaluations: int = 30
@@ -80,6 +85,7 @@ class LevenbergMarquardt:
         require_count("LevenbergMarquardt max_products", self.max_products, minimum=1)
         require_number("LevenbergMarquardt max_memory", self.max_memory, minimum=0.0, infinite=True)
         require_count("LevenbergMarquardt max_evaluations", self.max_evaluations, minimum=1)
+        require_flag("LevenbergMarquardt scaled", self.scaled)
         require_flag("LevenbergMarquardt monotone", self.monotone)
 
     def after(self, damping: float, ratio: float, *, rejections: int) -> float:

@@ -29,6 +29,9 @@ class TrustRegion:
         monotone: Whether even within that noise the loss may not rise.
         memory: With how many of the last losses, the present one included, the highest of which a trial is compared
             too: Toint (1996), SIAM J. Sci. Comput. 17(3); 1 demands decrease at every step.
+        corrections: The most further steps with the Hessian of one solve, each at the cost of a forward pass and a
+            gradient and of no product: they take away what a step along a curved valley leaves beside its bottom. Of
+            use where a product is dear beside a gradient, most where the whole Hessian is formed.
     """
 
     radius: float | None = None
@@ -38,6 +41,7 @@ class TrustRegion:
     noise: float = 10.0
     monotone: bool = True
     memory: int = 1
+    corrections: int = 0
 
     def __post_init__(self) -> None:
         if self.radius is not None:
@@ -47,6 +51,7 @@ class TrustRegion:
         require_number("TrustRegion noise", self.noise, minimum=0.0)
         require_count("TrustRegion max_evaluations", self.max_evaluations, minimum=1)
         require_memory("TrustRegion memory", self.memory)
+        require_count("TrustRegion corrections", self.corrections, minimum=0)
 
     def reduction_ratio(self, actual: Number, predicted: Number, value: Number, *, round_off: float) -> Number:
         """Actual over predicted reduction, both raised by the round-off of the loss; NaN where the trial is not finite.

@@ -13,7 +13,14 @@ from newtoncg.globalization import LevenbergMarquardt
 from newtoncg.iteration.blurred import lowers_gradient
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.taken import Taken, accepted, refused, with_damping
-from newtoncg.least_squares import DampedStep, DampedSystems, SolverLimits, StoredJacobian
+from newtoncg.least_squares import (
+    DampedStep,
+    DampedSystems,
+    ScaledSystems,
+    SolverLimits,
+    StoredJacobian,
+    fading_scales,
+)
 from newtoncg.objective import Evaluation, Linearization, require_squares
 from newtoncg.status import Rung, Termination
 from newtoncg.vectors import dot, host, norm
@@ -41,7 +48,12 @@ class _Problem:
     at: Iterate
     config: LevenbergMarquardt
     linear: Linearization
-    systems: DampedSystems
+    systems: DampedSystems | ScaledSystems
+    scales: Tensor | None
+
+    def measured(self, step: Tensor) -> Tensor:
+        """The norm of a step in the scaled unknowns."""
+        return norm(step if self.scales is None else step * self.scales)
 
     @property
     def noise(self) -> float:
@@ -79,14 +91,13 @@ def levenberg_marquardt_step(at: Iterate, config: LevenbergMarquardt) -> Taken:
         The next point and state, or why no step was taken.
     """
     linear = at.evaluation.linearization(config.max_memory)
-    systems = DampedSystems(linear.jacobian, linear.residual, _limits(config), at.state.factorize_below or 0.0)
-    problem = _Problem(at=at, config=config, linear=linear, systems=systems)
+    problem = _problem(at, config, linear)
     if isinstance(at.settings.rates, Tensor) and not isinstance(linear.jacobian, StoredJacobian):
         raise ClosureError(
             "Levenberg-Marquardt steps take one lr for all parameter groups where the Jacobian is not stored; give "
             "residuals by newtoncg.residuals and a larger max_memory, or set lr in the constructor alone"
         )
-    largest = _curvature_along(linear, at)
+    largest = _curvature_along(problem)
     damping = at.state.damping or config.damping or FIRST_DAMPING * largest
     floor = config.min_damping * largest
     trial: _Trial | None = None
@@ -122,10 +133,25 @@ def _limits(config: LevenbergMarquardt) -> SolverLimits:
     )
 
 
-def _curvature_along(linear: Linearization, at: Iterate) -> float:
-    """``|Jg|²/|g|²``, of the order of the largest curvature."""
-    image = linear.jacobian.forward(at.gradient.to(torch.float64))
-    return (host(norm(image))[0] / at.gradient_norm) ** 2
+def _problem(at: Iterate, config: LevenbergMarquardt, linear: Linearization) -> _Problem:
+    """The systems at this point, in scaled unknowns where that is asked for and the Jacobian is stored."""
+    scales, jacobian, limits = None, linear.jacobian, _limits(config)
+    systems: DampedSystems | ScaledSystems
+    if config.scaled and isinstance(jacobian, StoredJacobian):
+        scales = fading_scales(jacobian, at.state.scales)
+        systems = ScaledSystems(jacobian, linear.residual, limits, at.state.factorize_below or 0.0, scales)
+    else:
+        systems = DampedSystems(jacobian, linear.residual, limits, at.state.factorize_below or 0.0)
+    return _Problem(at=at, config=config, linear=linear, systems=systems, scales=scales)
+
+
+def _curvature_along(problem: _Problem) -> float:
+    """``|JD^-1 g|²/|g|²`` for the gradient g in the scaled unknowns, of the order of the largest curvature."""
+    g, scales, size = problem.at.gradient.to(torch.float64), problem.scales, problem.at.gradient_norm
+    if scales is not None:
+        (size,), g = host(norm(g / scales)), g / scales.square()
+    (length,) = host(norm(problem.linear.jacobian.forward(g)))
+    return (length / size) ** 2
 
 
 def _solved(problem: _Problem, damping: float) -> DampedStep | None:
@@ -151,7 +177,7 @@ def _tried(problem: _Problem, step: DampedStep, damping: float) -> _Trial:
         return _Trial(step=step, predicted=predicted)
     if problem.config.geodesic and at.trials_left(2) == 2:
         correction = _correction(problem, step, damping)
-        a, s = host(norm(correction), norm(vector))
+        a, s = host(problem.measured(correction), problem.measured(vector))
         if not 2.0 * a <= problem.config.geodesic_limit * s:
             return _Trial(step=step, predicted=predicted)
         vector = vector + 0.5 * correction
@@ -228,5 +254,5 @@ def _reported(taken: Taken, problem: _Problem, step: DampedStep | None) -> Taken
         forcing_term=problem.config.forcing if systems.iterations else math.nan,
         relative_residual=math.nan if step is None else step.relative_residual,
     )
-    state = replace(taken.state, factorize_below=systems.factorize_below or None)
+    state = replace(taken.state, factorize_below=systems.factorize_below or None, scales=problem.scales)
     return replace(taken, report=report, state=state)

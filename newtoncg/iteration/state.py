@@ -27,6 +27,8 @@ class SolverState:
             step.
         damping: The damping, or the weight of the cubic term; None before the first step.
         factorize_below: The damping below which Gauss-Newton systems are better factorized; None where none is known.
+        scales: The scales of the unknowns in Gauss-Newton systems, shape ``(n,)``; None where they are not scaled, and
+            at the beginning of every run.
         preconditioner: What the preconditioner is rebuilt from; None before the first solve.
         inverse: The dense inverse Hessian that learns in the place of `memory`; None for none. Of one run alone.
         recent: The last steps, for non-monotone tests.
@@ -41,6 +43,7 @@ class SolverState:
     radius: float | None = None
     damping: float | None = None
     factorize_below: float | None = None
+    scales: Tensor | None = None
     preconditioner: PreconditionerMemory | None = None
     inverse: DenseInverse | None = None
     recent: RecentSteps = NO_STEPS

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from newtoncg.globalization import LineSearch, TrustRegion
 from newtoncg.iteration.blurred import is_blurred, lowers_gradient
+from newtoncg.iteration.corrections import corrected
 from newtoncg.iteration.directions import lower_rungs, newton_step
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import descend
@@ -18,6 +20,7 @@ from newtoncg.iteration.taken import Taken, accepted, with_radius
 from newtoncg.status import Rung
 from newtoncg.vectors import dot, host, norm
 
+CTHRESH = float(os.environ.get("CT", "0.9"))
 TRIALS_IN_NOISE = 3
 """Our choice: where the predicted reduction is below the round-off of the loss, ever shorter steps decide nothing."""
 
@@ -90,15 +93,16 @@ def trial_steps(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -
         ):
             ratio, actual_or_since = 1.0, 0.0
         if region.accepts(ratio, actual_or_since):
+            further, more = corrected(at, region, solve, after, radius)
             if ratio < 0.25:
                 radius = region.shrunk(step.length, actual=actual, slope=step.slope)
             else:
                 bound = radius if math.isfinite(radius) else FIRST_RADIUS * step.length
                 radius = region.grown(bound, step.length, ratio, on_boundary=held_back)
             radius = _unblurred(at, step.predicted, radius, widest)
-            taken = accepted(at, after, solve, rung=Rung.NEWTON_CG, step_length=1.0)
+            taken = accepted(at, further, solve, rung=Rung.NEWTON_CG, step_length=1.0)
             lasting = solve.preconditioned or at.settings.preconditioner is None
-            return with_radius(replace(taken, predicted=step.predicted), radius, ratio, lasting=lasting)
+            return with_radius(replace(taken, predicted=step.predicted + more), radius, ratio, lasting=lasting)
         if trial >= TRIALS_IN_NOISE and step.predicted <= region.noise * round_off * abs(at.value):
             return None
         radius = region.shrunk(step.length, actual=actual, slope=step.slope)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from newtoncg.krylov.on_basis import minimizer
-from newtoncg.krylov.result import CGResult
+from newtoncg.krylov.on_basis import minimizer, reused
+from newtoncg.krylov.result import CGResult, Reuse
 from newtoncg.krylov.secular import Array, in_ball
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.status import CGStatus
@@ -47,6 +47,11 @@ class EigenModel:
         """The minimizer in a smaller ball; see :class:`Shortening`."""
         reduced = in_ball(self.theta, self.c, radius)
         return self.lifted(reduced.h), reduced.reduction
+
+    def reuse(self, gradient: Tensor, radius: float) -> Reuse | None:
+        """The minimizer for another gradient; see :class:`Reusable`."""
+        c = torch.mv(self.vectors.t(), gradient).neg_().double().cpu().numpy()
+        return reused(self, c, radius, share=1.0)
 
 
 def exact(A: LinearOperator, b: Tensor, *, radius: float, reach: float) -> CGResult:

@@ -11,7 +11,8 @@ import torch
 from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
-from newtoncg.krylov.result import CGResult
+from newtoncg.krylov.on_basis import reused
+from newtoncg.krylov.result import CGResult, Reuse
 from newtoncg.krylov.secular import Array, Reduced, in_ball, with_cubic_penalty
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.vectors import dot, host
@@ -73,6 +74,11 @@ class LanczosProcess:
     def zero(self) -> Tensor:
         """The zero vector, shape ``(n,)``."""
         return torch.zeros_like(self._w)
+
+    def length(self, b: Tensor) -> float:
+        """``sqrt(b'Pb)``, the length of a right-hand side in the norm in which the basis is orthonormal."""
+        (square,) = host(dot(b, b if self._P is None else self._P @ b))
+        return math.sqrt(square) if square >= 0.0 else math.nan
 
     def extend(self) -> bool:
         """Take one more product; False where there is no direction left, or the product is not finite."""
@@ -178,3 +184,12 @@ class LanczosModel:
         """The minimizer in a smaller ball; see :class:`Shortening`."""
         reduced = self.in_ball(radius)
         return self.lifted(reduced.h), reduced.reduction
+
+    def reuse(self, gradient: Tensor, radius: float) -> Reuse | None:
+        """The minimizer over the space for another gradient; see :class:`Reusable`."""
+        coefficients = torch.mv(self.process.basis[: len(self.theta)], gradient).neg_().double().cpu().numpy()
+        length = self.process.length(gradient)
+        if not (length > 0.0 and math.isfinite(length)):
+            return None
+        c = self.vectors.T @ coefficients
+        return reused(self, c, radius, share=min(1.0, float(np.linalg.norm(c)) / length))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
-from newtoncg.krylov.result import CGResult, Shortening
-from newtoncg.krylov.secular import Array, Reduced
+from newtoncg.krylov.result import CGResult, Reusable, Reuse
+from newtoncg.krylov.secular import Array, Reduced, in_ball
 from newtoncg.status import CGStatus
 
 
-class BasisModel(Shortening, Protocol):
+class BasisModel(Reusable, Protocol):
     """A model ``m(z) = z'Az/2 - b'z`` in the basis of eigenvectors or Ritz vectors."""
 
     @property
@@ -66,3 +67,21 @@ def minimizer(
         path=model,
         length=reduced.length,
     )
+
+
+def reused(model: BasisModel, c: Array, radius: float, *, share: float) -> Reuse | None:
+    """The minimizer of the model in a ball for another right-hand side.
+
+    Args:
+        model: The model.
+        c: The right-hand side in its basis, shape ``(k,)``.
+        radius: ``> 0``.
+        share: How much of the right-hand side lies in the space.
+
+    Returns:
+        The step; None where the model has no minimizer, or c is not finite.
+    """
+    if not np.isfinite(c).all() or (math.isinf(radius) and not model.theta[0] > model.noise):
+        return None
+    reduced = in_ball(model.theta, c, radius)
+    return Reuse(vector=model.lifted(reduced.h), predicted=reduced.reduction, share=share)

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from newtoncg.elementwise import Number, maximum, sqrt, where
 from newtoncg.status import CGStatus
-from newtoncg.vectors import dot, host
+from newtoncg.vectors import dot, host, norm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reuse:
+    """A step of a finished solve's model with another gradient.
+
+    Attributes:
+        vector: The step, shape ``(n,)``.
+        predicted: The reduction of ``g's + s'As/2`` along it.
+        share: How much of the gradient lies in the space that the solve searched, in [0, 1].
+    """
+
+    vector: Tensor
+    predicted: float
+    share: float
 
 
 class Shortening(Protocol):
@@ -26,6 +41,23 @@ class Shortening(Protocol):
 
         Returns:
             The step, shape ``(n,)``, and the model's reduction there.
+        """
+        ...  # pragma: no cover
+
+
+@runtime_checkable
+class Reusable(Shortening, Protocol):
+    """Solves the model of a finished solve again for another gradient as well, with no product."""
+
+    def reuse(self, gradient: Tensor, radius: float) -> Reuse | None:
+        """The step in a ball for another gradient, over the space that the solve searched.
+
+        Args:
+            gradient: Shape ``(n,)``.
+            radius: ``> 0``, in the norm of the solve; infinite for none.
+
+        Returns:
+            The step; None where the space says nothing.
         """
         ...  # pragma: no cover
 
@@ -161,6 +193,23 @@ class CGPath:
         tau = min(1.0, tau)
         remaining = result.predicted_reduction - reduction  # slope 2 x remaining, curvature the same: conjugacy
         return z.add_(chord, alpha=tau), reduction + remaining * tau * (2.0 - tau)
+
+    def reuse(self, gradient: Tensor, radius: float) -> Reuse | None:
+        """The step over the kept directions, which are conjugate, cut at the radius; see :class:`Reusable`."""
+        if self.norms is not None or not self.directions or not min(self.curvatures) > 0.0:
+            return None
+        D, curvatures = torch.stack(self.directions), gradient.new_tensor(self.curvatures)
+        slopes = torch.mv(D, gradient)
+        inside = dot(slopes, torch.linalg.pinv(D @ D.t(), hermitian=True) @ slopes)
+        step = torch.mv(D.t(), slopes / curvatures).neg_()
+        descent, length, square, inside_square = host(
+            dot(slopes, slopes / curvatures), norm(step), dot(gradient, gradient), inside
+        )
+        if not (math.isfinite(length) and square > 0.0):
+            return None
+        scale = min(1.0, radius / length) if length > 0.0 else 1.0
+        share = math.sqrt(min(1.0, max(0.0, inside_square / square)))
+        return Reuse(vector=step.mul_(scale), predicted=descent * scale * (1.0 - 0.5 * scale), share=share)
 
     def _squares(self, i: int, z: Tensor, d: Tensor) -> tuple[float, float, float]:
         """``z'Mz, z'Md, d'Md`` at the start of segment i."""

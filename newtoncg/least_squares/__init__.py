@@ -4,6 +4,7 @@ from newtoncg.least_squares.choice import DampedSystems, SolverLimits
 from newtoncg.least_squares.damped import DampedStep, DampedSystem
 from newtoncg.least_squares.jacobian import GraphJacobian, Jacobian, StoredJacobian
 from newtoncg.least_squares.point_function import PointFunction, Points
+from newtoncg.least_squares.scaled import ScaledSystems, fading_scales
 
 __all__ = [
     "DampedStep",
@@ -13,6 +14,8 @@ __all__ = [
     "Jacobian",
     "PointFunction",
     "Points",
+    "ScaledSystems",
     "SolverLimits",
     "StoredJacobian",
+    "fading_scales",
 ]

@@ -29,6 +29,22 @@ def test_six_digits_of_some(name: str, start: int) -> None:
     reaches_six_digits(BY_NAME[name], start)
 
 
+@pytest.mark.parametrize("name", ["boxbod", "mgh10", "mgh17", "nelson", "rat43", "bennett5"])
+def test_six_digits_where_columns_differ_by_many_orders_of_magnitude(name: str) -> None:
+    """The damping must weigh each unknown by its own column, and soon forget the columns of the start."""
+    found = solve(BY_NAME[name], 1, "gauss-newton")
+    assert min(found.parameters, found.minimum) >= 6.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [1, 2])
+@pytest.mark.parametrize("regression", regressions(), ids=lambda regression: regression.name)
+def test_six_digits_of_all_by_gauss_newton(regression: Regression, start: int) -> None:
+    found = solve(regression, start, "gauss-newton")
+    assert found.minimum >= (2.0 if regression.name == "lanczos1" else 6.0)
+    assert found.parameters >= 6.0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("start", [1, 2])
 @pytest.mark.parametrize("regression", regressions(), ids=lambda regression: regression.name)

@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from newtoncg.least_squares import DampedSystem, DampedSystems, GraphJacobian, Jacobian, SolverLimits, StoredJacobian
+from newtoncg.least_squares import (
+    DampedSystem,
+    DampedSystems,
+    GraphJacobian,
+    Jacobian,
+    ScaledSystems,
+    SolverLimits,
+    StoredJacobian,
+    fading_scales,
+)
 from newtoncg.least_squares.choice import products_worth
 from newtoncg.least_squares.factorized import KernelSystem, NormalSystem, gram
 from newtoncg.least_squares.krylov_basis import LanczosSystem
@@ -257,3 +266,28 @@ def test_a_named_solver_is_used(solver: str, name: str) -> None:
     assert systems.name == name
     assert step is not None
     assert step.relative_residual <= 0.1
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "lanczos", "nystrom"])
+def test_scaled_systems_weigh_each_unknown(solver: str) -> None:
+    J, r = problem()
+    scales = torch.logspace(-3, 3, 20, dtype=torch.float64)
+    limits = SolverLimits(solver=solver, forcing=1e-12, rank=8, max_products=1000, max_bytes=2.0**30)
+    systems, damping = ScaledSystems(StoredJacobian(J * scales), r, limits, 0.0, scales), 1e-3
+    step = systems.step(damping)
+    assert step is not None
+    expected = dense_step(J, r, damping) / scales
+    torch.testing.assert_close(step.vector * scales, expected * scales, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(step.image, J @ (expected * scales), rtol=1e-6, atol=1e-8)
+    if solver == "cholesky":  # the others correct within the space of the step
+        k = torch.linspace(-1.0, 1.0, 30, dtype=torch.float64)
+        correction = systems.correction(k, damping) * scales
+        torch.testing.assert_close(correction, dense_step(J, k, damping), rtol=1e-6, atol=1e-8)
+
+
+def test_scales_are_those_of_the_columns_and_fade() -> None:
+    first = torch.tensor([[3.0, 0.0, 0.0], [4.0, 2.0, 0.0]], dtype=torch.float64)
+    scales = fading_scales(StoredJacobian(first), None)
+    assert scales.tolist() == [5.0, 2.0, 5.0]
+    assert fading_scales(StoredJacobian(0.0 * first), scales).tolist() == pytest.approx([0.5, 0.2, 0.5])
+    assert fading_scales(StoredJacobian(0.0 * first), None).tolist() == [1.0, 1.0, 1.0]

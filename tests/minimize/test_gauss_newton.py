@@ -77,6 +77,15 @@ def test_a_badly_scaled_fit_with_residuals_reaches_its_published_value() -> None
     assert 2.0 * result.fun == pytest.approx(87.9458, rel=1e-5)
 
 
+def test_steps_do_not_depend_on_the_units_of_the_unknowns() -> None:
+    start, units = torch.linspace(-1.2, 1.0, 8, dtype=torch.float64), 10.0 ** torch.linspace(-10.0, 10.0, 8).double()
+    plain = newtoncg.minimize(rosenbrock, start, method="gauss-newton", tol=0.0)
+    scaled = newtoncg.minimize(lambda z: rosenbrock(z * units), start / units, method="gauss-newton", tol=0.0)
+    torch.testing.assert_close(scaled.x * units, plain.x, rtol=1e-9, atol=1e-9)
+    assert abs(scaled.nit - plain.nit) <= 1
+    assert scaled.fun < 1e-20
+
+
 def test_fields_describe_the_returned_point() -> None:
     x0 = torch.linspace(-1.0, 1.0, 6, dtype=torch.float64)
     result = newtoncg.minimize(rosenbrock, x0, method="gauss-newton", max_iter=4)
