@@ -13,9 +13,10 @@ import functools
 import math
 import sys
 import types
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -93,9 +94,12 @@ class Survey:
         self.paths.append(path)
 
     def _other(self, value: Any, path: Path) -> None:  # noqa: ANN401
-        kind: type[object] = type(value)
+        kind = type(value)
         self.key.append(_Identity(kind))
-        _visit_of(kind)(self, value, path)
+        visit = _KNOWN.get(kind)
+        if visit is None:
+            visit = _KNOWN[kind] = next((visit for base, visit in _VISITS if issubclass(kind, base)), Survey._object)
+        visit(self, value, path)
 
     def _method(self, method: types.MethodType, path: Path) -> None:
         self.add(method.__self__, path)
@@ -191,9 +195,8 @@ _VISITS: tuple[tuple[type | tuple[type, ...], Visit], ...] = (
 """How each kind of object is visited; the first that fits."""
 
 
-@functools.lru_cache(maxsize=4096)
-def _visit_of(kind: type) -> Visit:
-    return next((visit for base, visit in _VISITS if issubclass(kind, base)), Survey._object)
+_KNOWN: MutableMapping[type, Visit] = WeakKeyDictionary()
+"""The same by type, as found before."""
 
 
 class _Identity:
