@@ -18,6 +18,9 @@ VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "misc", "common",
 APPLICATIONS = frozenset({"experiments", "benchmarks", "tests", "docs"})
 OPTIONAL_DEPENDENCIES = {"pytorch_lightning": "lightning", "lightning": "lightning"}
 
+EXCLUSIVE = {"torch.distributed": "processes"}
+"""What one part alone imports, so that every exchange between processes is made in one place."""
+
 FOUNDATIONS, SIBLINGS, PRECONDITIONERS, PROBLEM, ITERATION, FRONT_DOORS, ROOT, INTEGRATION = range(8)
 
 #: Each top-level module of the package and its layer; a module may import its own layer and the layers below.
@@ -152,7 +155,7 @@ def _why_forbidden(source: str, target: str) -> str | None:
 
 
 def outward_violations(modules: Mapping[str, Module]) -> list[str]:
-    """Report imports of applications, and of optional dependencies outside the part that integrates them."""
+    """Report imports of applications, and of what belongs to one part alone outside that part."""
     violations = []
     for module in modules.values():
         for name, line in imported_names(module):
@@ -161,6 +164,9 @@ def outward_violations(modules: Mapping[str, Module]) -> list[str]:
                 violations.append(f"{module.name}:{line}: imports {root}; the library never imports its applications")
             if OPTIONAL_DEPENDENCIES.get(root, module.top) != module.top:
                 violations.append(f"{module.name}:{line}: imports the optional dependency {root}")
+            owned = ".".join(name.split(".")[:2])
+            if EXCLUSIVE.get(owned, module.top) != module.top:
+                violations.append(f"{module.name}:{line}: imports {owned}, which {EXCLUSIVE[owned]} alone does")
     return violations
 
 

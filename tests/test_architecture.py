@@ -96,6 +96,13 @@ def test_imports_of_applications_and_optional_dependencies_are_found() -> None:
     assert "optional dependency pytorch_lightning" in second
 
 
+@pytest.mark.parametrize("source", ["import torch.distributed as dist", "from torch.distributed import all_reduce"])
+def test_exchanges_between_processes_outside_their_room_are_found(source: str) -> None:
+    (violation,) = architecture.outward_violations(modules_of(objective=source))
+    assert "imports torch.distributed, which processes alone does" in violation
+    assert architecture.outward_violations(modules_of(processes=source)) == []
+
+
 FORBIDDEN = {
     '"""Doc."""\nprint("hello")': "prints",
     '"""Doc."""\ndef f(x: Tensor) -> None:\n    x.data.zero_()': ".data",
