@@ -31,7 +31,7 @@ SKETCH = 2.0
 GAIN = 4.0
 """Our choice: where a factorization costs less than so many blocks of products, no approximation is tried: it serves
 one accuracy, and every correction takes products of its own. On a Poisson network with 1100 residuals and 20601 weights
-its loss after 30 s was 400 times that of the others; on a wave with 10615 and 5301 it was half of theirs after 150 s."""
+its loss after 30 s was 400 times theirs; on a wave with 10615 and 5301 it was half of theirs after 150 s."""
 
 DOUBLINGS = 2
 """Our choice: how often its rank may be doubled."""
