@@ -16,6 +16,10 @@ LOWER = 0.5
 """Our choice: how far the gradient must fall to count for more than the loss."""
 
 
+BEYOND = 10.0
+"""Our choice: so many times its noise the loss may change where the gradient falls by as much beyond that."""
+
+
 def noise_of(at: Iterate) -> float:
     """How far the loss may be wrong at the present iterate."""
     eps = at.objective.round_off
@@ -45,12 +49,16 @@ def lowers_gradient(at: Iterate, after: Evaluation, predicted: float, *, monoton
         monotone: Whether the loss may not rise at all.
 
     Returns:
-        Whether the gradient's norm has fallen by half, and the loss has changed within its noise.
+        Whether the gradient's norm has fallen by half, and the loss has changed within its noise: up to `BEYOND` times
+        as far as the gradient has fallen that much more.
     """
     change = after.value - at.value
     if not is_blurred(at, predicted) or (monotone and change > 0.0):
         return False
-    if not abs(change) <= noise_of(at):
+    if not abs(change) <= BEYOND * noise_of(at):
         return False
     gradient = at.settings.projected(after.point, after.gradient())
-    return host(norm(gradient))[0] <= LOWER * at.gradient_norm
+    (gradient_norm,) = host(norm(gradient))
+    if not gradient_norm <= LOWER * at.gradient_norm:
+        return False
+    return abs(change) * gradient_norm <= noise_of(at) * LOWER * at.gradient_norm

