@@ -42,7 +42,8 @@ class LevenbergMarquardt:
         scaled: Whether the damping weighs each unknown by the norm of its column of the Jacobian, those of the last
             points included: Moré (1978), in: Numerical Analysis, LNM 630, which makes steps independent of the units of
             the unknowns. Where the Jacobian is stored. ``minimize`` asks for it, as the unknowns of a regression may be
-            of any magnitude; the weights of a network are not.
+            of any magnitude; the weights of a network are not. A
+            step of `NewtonCG` begins with the columns at its point.
         max_products: The most products of a solve, ``>= 1``.
         max_memory: The bytes that a stored Jacobian may take, ``>= 0``; 0 for products only.
         max_evaluations: The most trial points of a step, ``>= 1``.
