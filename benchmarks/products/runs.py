@@ -101,10 +101,10 @@ RUNS = {
 """What is trained."""
 
 
-def compare(name: str, seconds: float, backend: str) -> dict[str, object]:
+def compare(name: str, seconds: float, backend: str, seed: int) -> dict[str, object]:
     """Both runs, and the quotient of their times to the same loss."""
     importlib.import_module("torch._dynamo")  # both load it at their first step, and only one would pay
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     module = RUNS[name]()
     twin = copy.deepcopy(module)
     loss_fn = newtoncg.compile(twin, twin, backend=backend)
@@ -116,6 +116,7 @@ def compare(name: str, seconds: float, backend: str) -> dict[str, object]:
     times = [run.seconds_to(loss) for run in (eager, compiled)]
     return {
         "problem": name,
+        "seed": seed,
         "backend": backend,
         "layout": [trace.layout for trace in loss_fn.traces],
         "trace_seconds": sum(trace.seconds for trace in loss_fn.traces),
@@ -142,13 +143,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--backend", default="auto")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0], help="of data and starting points")
     parser.add_argument("--only", nargs="*", default=[""], help="parts of the names of losses")
     parser.add_argument("--record", type=Path, help="a file that each result is appended to, as a line of JSON")
     options = parser.parse_args()
     torch.set_num_threads(1)
     for name in RUNS:
-        if any(part in name for part in options.only):
-            _write(json.dumps(compare(name, options.seconds, options.backend)), options.record)
+        for seed in options.seeds if any(part in name for part in options.only) else []:
+            _write(json.dumps(compare(name, options.seconds, options.backend, seed)), options.record)
 
 
 def _write(line: str, record: Path | None) -> None:
