@@ -21,9 +21,9 @@ BEYOND = 10.0
 
 
 def noise_of(at: Iterate) -> float:
-    """How far the loss may be wrong at the present iterate."""
+    """How far the loss may be wrong at the present iterate: as assumed, or as measured where that is more."""
     eps = at.objective.round_off
-    return max(BLUR * eps, math.pow(eps, 2.0 / 3.0)) * abs(at.value)
+    return max(max(BLUR * eps, math.pow(eps, 2.0 / 3.0)) * abs(at.value), at.settings.loss_noise)
 
 
 def is_blurred(at: Iterate, predicted: float) -> bool:

@@ -17,6 +17,7 @@ from newtoncg.iteration.enriched import enriched_step
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.levenberg_marquardt import levenberg_marquardt_step
 from newtoncg.iteration.line_search_newton import line_search_step
+from newtoncg.iteration.loss_noise import BLURRED, noisier
 from newtoncg.iteration.progress import Progress
 from newtoncg.iteration.report import StepReport
 from newtoncg.iteration.second_order import STATIONARY, examine
@@ -97,6 +98,9 @@ def run(
             taken = remembered(at, _step(at))
             total, termination = _noted(at, taken, total, callback)
             evaluation, state = taken.evaluation, taken.state
+        if termination in BLURRED and (blurred := noisier(at)) is not None:
+            settings, termination, progress = blurred, None, _progress(objective, blurred)
+            state = replace(state, radius=None, damping=None)  # noise has made them what they are
         if termination in STATIONARY and settings.second_order is not None:
             examined = examine(at, settings.second_order)
             if examined.taken is None:

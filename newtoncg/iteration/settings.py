@@ -47,6 +47,7 @@ class Settings:
         preconditioner: What makes the Newton systems easier; None for nothing.
         observer: Told of each CG iteration; None for nobody.
         second_order: What is asked of the Hessian where the gradient is small; None for nothing.
+        loss_noise: How far the loss may be wrong, where that was measured; 0 before.
         box: Where every evaluated point lies; None for all of space. Kept by trust regions only, with no preconditioner
             or a diagonal one.
     """
@@ -66,6 +67,7 @@ class Settings:
     preconditioner: Preconditioner | None = None
     observer: CGObserver | None = None
     second_order: SecondOrder | None = None
+    loss_noise: float = 0.0
     box: Box | None = None
 
     @property

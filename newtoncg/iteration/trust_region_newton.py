@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -20,7 +19,6 @@ from newtoncg.iteration.taken import Taken, accepted, with_radius
 from newtoncg.status import Rung
 from newtoncg.vectors import dot, host, norm
 
-CTHRESH = float(os.environ.get("CT", "0.9"))
 TRIALS_IN_NOISE = 3
 """Our choice: where the predicted reduction is below the round-off of the loss, ever shorter steps decide nothing."""
 
