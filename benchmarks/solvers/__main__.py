@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks.solvers.collection import BUDGET, COLLECTION, DEFAULT, is_run, methods
+from benchmarks.solvers.collection import BUDGET, COLLECTION, DEFAULT, OUR_VERSION, is_run, methods
+from benchmarks.solvers.endings import completed, stored
 from benchmarks.solvers.figure import draw
 from benchmarks.solvers.page import page
 from benchmarks.solvers.peers import has_torchmin
@@ -80,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = sorted({record.method for record in records}, key=_order)
     draw(verdicts, names, chosen.image)
     relative = Path(os.path.relpath(chosen.image, chosen.page.parent))
-    text = page(verdicts, names, (record.version for record in records), relative.as_posix())
+    kept = chosen.records.with_name("endings.jsonl")
+    endings = stored(kept) if chosen.draw else completed(kept, verdicts, COLLECTION, OUR_VERSION)
+    text = page(verdicts, names, (record.version for record in records), endings, relative.as_posix())
     chosen.page.parent.mkdir(parents=True, exist_ok=True)
     chosen.page.write_text(text, encoding="utf-8")
     return 0

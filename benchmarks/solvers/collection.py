@@ -19,6 +19,9 @@ BUDGET = Budget(evaluations=20_000, seconds=3600.0)
 REVISION = "5"
 """Raised when our methods change what they do, so that they are run anew; the peers' records stay."""
 
+OUR_VERSION = f"newtoncg revision {REVISION}"
+"""What our records carry."""
+
 DENSE = frozenset(
     {
         "scipy BFGS",
@@ -64,7 +67,7 @@ def methods() -> dict[str, tuple[Method, str]]:
     if has_torchmin():
         torchmin = f"pytorch-minimize {version('pytorch-minimize')}"
     return {
-        **{name: (method, f"newtoncg revision {REVISION}") for name, method in OURS.items()},
+        **{name: (method, OUR_VERSION) for name, method in OURS.items()},
         **{name: (method, scipy) for name, method in SCIPY.items()},
         **({name: (method, torchmin) for name, method in TORCHMIN.items()} if has_torchmin() else {}),
     }

@@ -7,16 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 
 from benchmarks.solvers.collection import BUDGET, DEFAULT, LARGEST_DENSE
+from benchmarks.solvers.endings import Ending
 from benchmarks.solvers.verdicts import Verdict, Verdicts, cost_of, geometric_mean, ratios, solved_by_somebody
 
 
-def page(verdicts: Verdicts, methods: Sequence[str], versions: Iterable[str], image: str) -> str:
+def page(
+    verdicts: Verdicts, methods: Sequence[str], versions: Iterable[str], endings: Mapping[str, Ending], image: str
+) -> str:
     """The whole page.
 
     Args:
         verdicts: All verdicts.
         methods: Names of the methods.
         versions: What the records were made with.
+        endings: Where the default ended on problems that others solved, by problem.
         image: The figure, relative to the page.
 
     Returns:
@@ -26,7 +30,7 @@ def page(verdicts: Verdicts, methods: Sequence[str], versions: Iterable[str], im
         _introduction(verdicts, sorted(set(versions)), image),
         _summary(verdicts, methods),
         _pairs(verdicts, methods),
-        _differences(verdicts, methods),
+        _differences(verdicts, methods, endings),
         _details(verdicts, methods),
     ]
     return "\n\n".join(sections) + "\n"
@@ -104,14 +108,15 @@ def _pairs(verdicts: Verdicts, methods: Sequence[str]) -> str:
     return f"## Against the default\n\n{text}\n\n{_rows(header, rows)}"
 
 
-def _differences(verdicts: Verdicts, methods: Sequence[str]) -> str:
+def _differences(verdicts: Verdicts, methods: Sequence[str], endings: Mapping[str, Ending]) -> str:
     """What others solved and the default did not, and where the default was dearest."""
-    lines = ["## Where the default falls short", "", "Not solved by the default, though by others:", ""]
+    lines = ["## Where the default falls short", "", "Not solved by the default, though by others; what the points are"]
+    lines += ["where it ended instead is told by the eigenvalues of the dense Hessian there:", ""]
     for name, row in verdicts.items():
         others = [method for method in methods if method != DEFAULT and _solved(row, method)]
         if others and DEFAULT in row and not row[DEFAULT].solved:
-            verdict = row[DEFAULT]
-            reason = "another stationary point" if verdict.gradient else "gradient not small"
+            small = endings[name].words if name in endings else "another stationary point"
+            reason = small if row[DEFAULT].gradient else "gradient not small"
             lines.append(f"- {name}: {reason}; solved by {len(others)}: {', '.join(others)}")
     lines += ["", "Dearest beside the cheapest:", ""]
     dear = sorted(((_quotient(row), name) for name, row in verdicts.items() if _solved(row, DEFAULT)), reverse=True)
