@@ -87,7 +87,7 @@ def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
 
 def test_whole_runs_are_compared_at_a_loss_that_both_have_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "RUNS", {"small": lambda: problems.Rosenbrock(20)})
-    found = runs.compare("small", 0.3, "fx")
+    found = runs.compare("small", 0.3, "fx", seed=0)
     ended = found["at_the_end"]
     assert isinstance(ended, dict)
     assert found["loss"] == max(run["loss"] for run in ended.values())
