@@ -48,7 +48,7 @@ def enriched_step(at: Iterate, config: Enriched) -> Taken:
     taken, failed = (None, True) if pace.newton else _quasi_newton_step(at, config)
     if taken is None:
         if not pace.newton:
-            pace = replace(pace, newton=True, limit=0, steps=0, spent=0.0, value=at.value, failed=False)
+            pace = pace.ended(at.value)
         taken, failed = _newton_step(at, config, pace.limit)
     pace = pace.after(at.objective.counts.cost - before, failed=failed)
     return Taken(evaluation=taken.evaluation, state=replace(taken.state, pace=pace), report=taken.report)

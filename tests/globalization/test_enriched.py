@@ -43,7 +43,7 @@ def test_quasi_newton_goes_on_where_it_is_nearly_there() -> None:
 def test_a_newton_step_is_tried_where_as_much_again_would_not_do() -> None:
     pace = after_quasi_newton().reviewed(CONFIG, value=0.5, gap=1e-6, distance=40.0)
     assert pace.newton
-    assert pace.rate == pytest.approx(math.log1p(0.5 / 1e-6) / 120.0)
+    assert (pace.drop, pace.cost, pace.end) == (0.5, 120.0, 0.5)
     assert pace.limit == max(FEWEST_PRODUCTS, 15)  # half of 120, a product costs 4
 
 
@@ -52,20 +52,32 @@ def test_without_a_model_or_with_a_broken_one_nothing_was_gained(gap: float) -> 
     assert after_quasi_newton().reviewed(CONFIG, value=0.5, gap=gap, distance=1.0).newton
 
 
+def newton_after(*, drop: float, cost: float) -> Pace:
+    """A Newton phase at the loss 1 after a quasi-Newton phase that lowered the loss by so much, at this cost."""
+    return replace(Pace.first(CONFIG, 1.0 + drop), spent=cost).ended(1.0)
+
+
 def test_newton_goes_on_while_its_rate_is_better_and_without_a_limit() -> None:
-    tried = replace(Pace.first(CONFIG, 1.0), newton=True, rate=0.1, limit=10, patience=400.0).after(20.0, failed=False)
+    tried = replace(newton_after(drop=1.0, cost=100.0), limit=10, patience=400.0).after(20.0, failed=False)
     better = tried.reviewed(CONFIG, value=0.1, gap=0.01, distance=40.0)
     assert better.newton
     assert (better.limit, better.patience) == (0, CONFIG.patience)
 
 
 def test_a_try_that_did_not_pay_doubles_the_patience() -> None:
-    tried = replace(Pace.first(CONFIG, 1.0), newton=True, rate=0.1, patience=100.0).after(20.0, failed=False)
+    tried = newton_after(drop=1.0, cost=10.0).after(20.0, failed=False)
     worse = tried.reviewed(CONFIG, value=0.9, gap=0.5, distance=40.0)
     assert not worse.newton
     assert worse.patience == 200.0
     failed = replace(tried, failed=True).reviewed(CONFIG, value=0.1, gap=1e-9, distance=40.0)
     assert not failed.newton
+
+
+def test_what_newton_steps_go_down_is_what_the_quasi_newton_phase_had_left() -> None:
+    """It lowered the loss from 1.1 to 1, which by its own model was nearly all there is to gain."""
+    tried = newton_after(drop=0.1, cost=400.0).after(1000.0, failed=False)
+    assert not tried.reviewed(CONFIG, value=1.0 - 1e-3, gap=1e-3, distance=40.0).newton
+    assert tried.reviewed(CONFIG, value=0.2, gap=1e-3, distance=40.0).newton
 
 
 def test_a_failed_quasi_newton_step_is_followed_by_a_newton_step_of_any_length() -> None:
