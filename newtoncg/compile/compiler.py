@@ -6,7 +6,7 @@ import copy
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from newtoncg.compile.fusion import PATIENCE, FusedStage
 from newtoncg.compile.passes import simplify_trace
 from newtoncg.compile.program import Call, Program
 from newtoncg.compile.renderings import fastest, renderings
+from newtoncg.compile.shortening import shortened
 from newtoncg.compile.stages import Stage, split
 from newtoncg.compile.tracing import Mode, Trace, trace
 from newtoncg.compile.verification import Verdict, verify
@@ -96,9 +97,9 @@ def compile_call(call: Call, options: CompileOptions) -> tuple[Program | None, T
     started = time.perf_counter()
     unknowns = [i for i, tensor in enumerate(call.tensors) if tensor.requires_grad and torch.is_grad_enabled()]
     reasons: list[str] = []
-    for mode in (Mode.FORWARD, Mode.REVERSE) if unknowns else (Mode.VALUE,):
+    for function, mode in _ways(call, unknowns):
         try:
-            program, layout = _program(call, unknowns, mode, options)
+            program, layout = _program(call, function, mode, options)
         except (torch.OutOfMemoryError, ClosureError):
             raise
         except (RuntimeError, NotImplementedError) as error:  # an operation that cannot be traced this way
@@ -124,9 +125,26 @@ def compile_call(call: Call, options: CompileOptions) -> tuple[Program | None, T
     return None, TraceReport(mode="eager", seconds=time.perf_counter() - started, reason=reason)
 
 
-def _program(call: Call, unknowns: Sequence[int], mode: Mode, options: CompileOptions) -> tuple[Program, str]:
+def _ways(call: Call, unknowns: Sequence[int]) -> Iterator[tuple[Callable[[], object], Mode]]:
+    """What may be traced, and how: the best way first."""
+    if not unknowns:
+        yield call.function, Mode.VALUE
+        return
+    try:
+        shorter = shortened(call.function, call.tensors, unknowns)
+    except (RuntimeError, NotImplementedError):
+        logger.debug("the loss was not shortened", exc_info=True)
+        shorter = None
+    for mode in (Mode.FORWARD, Mode.REVERSE):
+        if shorter is not None:
+            yield shorter, mode
+        yield call.function, mode
+
+
+def _program(call: Call, function: Callable[[], object], mode: Mode, options: CompileOptions) -> tuple[Program, str]:
     """The program, and the order of memory of its matrix products."""
-    traced = trace(call.function, call.tensors, unknowns, mode)
+    unknowns = [] if mode is Mode.VALUE else [i for i, tensor in enumerate(call.tensors) if tensor.requires_grad]
+    traced = trace(function, call.tensors, unknowns, mode)
     simplify_trace(traced)
     plain = {name: _lowered(way, "fx", options) for name, way in renderings(traced).items()}
     layout = fastest(plain, call)

@@ -1,4 +1,4 @@
-"""The same graph without mutations, and with the linear parts of its operations on vectors in sight."""
+"""The same graph without mutations."""
 
 from __future__ import annotations
 
@@ -7,51 +7,31 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Interpreter, Node
+from torch.fx import GraphModule, Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from newtoncg.compile.decompositions import LINEAR
 from newtoncg.compile.substitution import TraceError
-from newtoncg.graphs.operations import descendants
+from newtoncg.graphs.operations import is_mutation
 from newtoncg.graphs.tracing import without_pytrees
 
 aten = torch.ops.aten
 
 
-class _Retracer(Interpreter):
-    """Runs a graph and takes apart the operations that depend on the vectors, so that linear parts show."""
-
-    def __init__(self, module: GraphModule, dependent: set[Node]) -> None:
-        super().__init__(module)
-        self._dependent = dependent
-
-    def run_node(self, n: Node) -> Any:  # noqa: ANN401  (what any operation returns)
-        decomposition = LINEAR.get(n.target) if n in self._dependent else None
-        if decomposition is not None:
-            args, kwargs = self.fetch_args_kwargs_from_env(n)
-            result = decomposition(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
-        return super().run_node(n)
-
-
-def functional(recorded: GraphModule, examples: Sequence[Tensor], first_vector: int) -> GraphModule:
-    """The same graph with mutations made explicit and operations on vectors taken apart.
+def functional(recorded: GraphModule, examples: Sequence[Tensor]) -> GraphModule:
+    """The same graph with mutations made explicit, where there are any.
 
     Args:
         recorded: What was recorded.
         examples: Tensors for its placeholders.
-        first_vector: The position of the first placeholder that stands for a part of the vector.
 
     Returns:
         The graph; writes into inputs come last in it.
     """
-    recorded = without_pytrees(recorded)
-    placeholders = [node for node in recorded.graph.nodes if node.op == "placeholder"]
-    retracer = _Retracer(recorded, descendants(placeholders[first_vector:]))
+    if not any(map(is_mutation, recorded.graph.nodes)):
+        return recorded
 
     def run(*values: Tensor) -> Any:  # noqa: ANN401
-        return retracer.run(*values, enable_io_processing=False)
+        return Interpreter(recorded).run(*values)
 
     with torch.no_grad():
         module: GraphModule = make_fx(torch.func.functionalize(run), tracing_mode="fake", _allow_non_fake_inputs=True)(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
+import torch
 from torch import Tensor
 from torch._C import _functorch as functorch
 from torch.autograd import Function
@@ -19,6 +20,18 @@ class TraceError(RuntimeError):
     """The function cannot be made a graph; the message says why."""
 
 
+_CUTS: frozenset[Any] = frozenset(
+    {
+        torch.detach,
+        Tensor.detach,
+        Tensor.detach_,
+        vars(torch._C.TensorBase)["data"].__get__,
+        Tensor.register_hook,
+        Tensor.requires_grad_,
+    }
+)
+
+
 @final
 class Substitution(TorchFunctionMode):
     """While it is open, every operation of torch that is given one of some tensors takes another one instead.
@@ -29,16 +42,21 @@ class Substitution(TorchFunctionMode):
     Args:
         originals: The tensors that the function sees.
         substitutes: What it computes with, in the same order.
+
+    Attributes:
+        cuts: Whether the function has cut or changed derivatives on its way: detached a tensor that requires a
+            gradient, hooked itself into a backward, or called a function that brings its own.
     """
 
     def __init__(self, originals: Sequence[Tensor], substitutes: Sequence[Tensor]) -> None:
         super().__init__()
         self._originals = tuple(originals)  # kept alive, so that no other tensor takes an address
+        self.cuts = False
         self._substitutes = {id(a): b for a, b in zip(originals, substitutes, strict=True)}
 
     def __enter__(self) -> Substitution:
         super().__enter__()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
-        self._patch = _SubstitutedApply(self._substitute)
+        self._patch = _SubstitutedApply(self._substitute, self._note_cut)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -53,7 +71,12 @@ class Substitution(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401  (what any operation returns)
         args, kwargs = tree_map_only(Tensor, self._substitute, (args, dict(kwargs or {})))
+        if func in _CUTS and any(isinstance(a, Tensor) and a.requires_grad for a in args):
+            self._note_cut()
         return func(*args, **kwargs)
+
+    def _note_cut(self) -> None:
+        self.cuts = True
 
     def _substitute(self, tensor: Tensor) -> Tensor:
         if functorch.is_batchedtensor(tensor):  # `vmap` wraps its arguments without calling any operation
@@ -68,12 +91,13 @@ class Substitution(TorchFunctionMode):
 class _SubstitutedApply:
     """Custom functions of autograd take arguments without asking a mode, so `apply` is replaced, for this thread."""
 
-    def __init__(self, substitute: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, substitute: Callable[[Tensor], Tensor], note: Callable[[], None]) -> None:
         self._original = original = Function.__dict__["apply"]
         thread = threading.get_ident()
 
         def apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (of any function)
             if threading.get_ident() == thread:
+                note()
                 args, kwargs = tree_map_only(Tensor, substitute, (args, kwargs))
             return original.__func__(cls, *args, **kwargs)
 

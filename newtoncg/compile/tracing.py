@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.fx import GraphModule, Node
-from torch.fx.experimental.proxy_tensor import make_fx
 
-from newtoncg.compile.decompositions import BELOW_AUTOGRAD
+from newtoncg.compile.decompositions import BELOW_AUTOGRAD, LINEAR
 from newtoncg.compile.functionalization import functional, return_writes
 from newtoncg.compile.substitution import Substitution, TraceError, require_scalar
 from newtoncg.curvature import collect_outputs
 from newtoncg.graphs.dead_code import remove_dead_code
+from newtoncg.graphs.recording import Recorder
 from newtoncg.graphs.tracing import tracing_conditions
 
 aten = torch.ops.aten
@@ -81,11 +81,17 @@ def trace(call: Callable[[], object], tensors: Sequence[Tensor], unknowns: Seque
     seed = _seed_like(point, unknowns)
     vectors = [torch.zeros_like(point[i]) for i in unknowns]
     joint = _Joint(call, tensors, unknowns, mode)
+    recorder = Recorder(BELOW_AUTOGRAD, LINEAR)
+    recorder.add_inputs([*point, seed])
+    recorder.add_inputs(vectors, marked=True)
+    examples = [*point, seed, *vectors]
     with tracing_conditions():
-        recorded = make_fx(joint, decomposition_table=BELOW_AUTOGRAD, tracing_mode="real")(point, seed, vectors)
-        _resolve_constants(recorded, tensors, unknowns)
+        with recorder:
+            results = joint(point, seed, vectors)
+        recorded = recorder.module(results)
+        resolve_constants(recorded, tensors, unknowns)
         remove_dead_code(recorded.graph)
-        module = functional(recorded, [*point, seed, *vectors], len(tensors) + 1)
+        module = functional(recorded, examples)
     written = return_writes(module, len(tensors))
     return Trace(
         module=module, unknowns=tuple(unknowns), inputs=len(tensors), written=written, mode=mode, shape=joint.shape
@@ -159,7 +165,7 @@ def _seed_like(point: Sequence[Tensor], unknowns: Sequence[int]) -> Tensor:
     )
 
 
-def _resolve_constants(recorded: GraphModule, tensors: Sequence[Tensor], unknowns: Sequence[int]) -> None:
+def resolve_constants(recorded: GraphModule, tensors: Sequence[Tensor], unknowns: Sequence[int]) -> None:
     """Make inputs of the tensors that the trace met as constants, and refuse those that no survey finds.
 
     The arguments of ``torch.func`` transforms are wrapped without an operation that could be given another tensor, so

@@ -3,7 +3,8 @@
 ============== ===============================================================================================
 module         holds
 ============== ===============================================================================================
-tracing        from a function to a graph of operations
+recording      what reaches PyTorch's kernels while a function runs
+tracing        from a function to a graph of operations, by make_fx
 operations     what is known about operations: views, random numbers, cost
 simplification the passes below, in their order, until nothing changes
 identities     what returns its argument
@@ -11,6 +12,7 @@ subexpressions what stands there twice
 zeros          derivatives known to vanish, sums with zero, products with one
 constants      what depends on no input
 dead_code      what no result needs
+inner_products second derivatives by inner products with tangents at hand
 linear         the normal form of what is linear, entry by entry
 layouts        matrix products by columns
 tall_products  matrix products over a long inner dimension, by blocks

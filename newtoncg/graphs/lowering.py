@@ -96,8 +96,7 @@ def lower_plainly(module: GraphModule) -> Run:
     for node in module.graph.nodes:
         if is_operation(node):
             node.target = _direct(node)
-    module.recompile()
-    forward: Run = module.forward
+    forward: Run = GraphModule(module, module.graph).forward
     return forward
 
 

@@ -81,6 +81,16 @@ def remove_zeros_and_ones(graph: Graph, derivatives: Set[Node]) -> None:
         graph.erase_node(node)
 
 
+def uniform_values(graph: Graph) -> dict[Node, float]:
+    """The nodes whose entries are all one known number, outside derivatives."""
+    uniform: dict[Node, float] = {}
+    for node in graph.nodes:
+        constant = _uniform_value(node, uniform, frozenset())
+        if constant is not None:
+            uniform[node] = constant
+    return uniform
+
+
 def _uniform_value(node: Node, uniform: dict[Node, float], derivatives: Set[Node]) -> float | None:
     """The value of all entries where it is known."""
     target: Any = node.target

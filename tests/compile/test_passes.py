@@ -64,7 +64,7 @@ def test_sums_of_matrix_products_accumulate() -> None:
         (losses.convolutional_network, 45),
         (losses.recurrent_network, 182),
         (losses.transformer, 198),
-        (losses.wave_by_autograd, 211),
+        (losses.wave_by_autograd, 173),
         (losses.rosenbrock, 12),
     ],
 )
