@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from newtoncg.errors import require_count, require_number
+
+
+LEAST = 1e-100
+"""The smallest weight of all: the length of a minimizer, its inverse, is squared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +55,12 @@ class Cubic:
         Returns:
             The weight, ``> 0``.
         """
-        return max(0.1 * max(abs(curvature), 1e-8 * gradient_norm / reach) / reach, math.ulp(0.0))
+        return max(0.1 * max(abs(curvature), 1e-8 * gradient_norm / reach) / reach, LEAST)
 
     def after(self, sigma: float, ratio: float) -> float:
         """The weight after an accepted step: Algorithm 2.1, step 4, with fixed factors."""
         if ratio > 0.9:
-            return max(self.min_sigma, 0.1 * sigma)
+            return max(self.min_sigma, LEAST, 0.1 * sigma)
         if ratio > 0.75:
-            return max(self.min_sigma, 0.5 * sigma)
+            return max(self.min_sigma, LEAST, 0.5 * sigma)
         return sigma if ratio >= 0.25 else 2.0 * sigma

@@ -4,5 +4,6 @@ from newtoncg.iteration.loop import Outcome, run
 from newtoncg.iteration.report import StepReport
 from newtoncg.iteration.settings import Settings, Solver
 from newtoncg.iteration.state import SolverState
+from newtoncg.iteration.units import own_scales
 
-__all__ = ["Outcome", "Settings", "Solver", "SolverState", "StepReport", "run"]
+__all__ = ["Outcome", "Settings", "Solver", "SolverState", "StepReport", "own_scales", "run"]

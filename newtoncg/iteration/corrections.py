@@ -12,7 +12,6 @@ from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.newton_system import Solve
 from newtoncg.krylov.result import Reusable
 from newtoncg.objective import Evaluation
-from newtoncg.vectors import infinity_norm
 
 SHARE = 0.7
 """Our choice: how much of a gradient must lie in the space that the solve searched."""
@@ -46,7 +45,7 @@ def corrected(
     if not isinstance(model, Reusable) or not _is_plain(at):
         return after, predicted
     for _ in range(region.corrections):
-        if at.is_exhausted or infinity_norm(after.gradient()) <= at.settings.gradient_tolerance:
+        if at.is_exhausted or at.settings.largest(after.gradient()) <= at.settings.gradient_tolerance:
             break
         reuse = model.reuse(after.gradient(), radius)
         if reuse is None or reuse.share < SHARE or is_blurred(at, reuse.predicted):

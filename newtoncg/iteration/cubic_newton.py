@@ -100,7 +100,7 @@ def _trials(at: Iterate, config: Cubic, solve: Solve, model: LanczosModel, sigma
 def _step(at: Iterate, model: LanczosModel, sigma: float) -> _Step:
     """The minimizer of the cubic model, the learning rates in it; rates of several groups cost one more product."""
     reduced, rates = model.with_cubic_penalty(sigma), at.settings.rates
-    vector, penalty = model.lifted(reduced.h), sigma * reduced.length**3 / 3.0
+    vector, penalty = model.lifted(reduced.h), sigma * reduced.length * reduced.length * reduced.length / 3.0
     if isinstance(rates, Tensor):
         vector = vector * rates
         product = at.objective.curvature(at.evaluation).matvec(vector)

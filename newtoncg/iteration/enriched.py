@@ -18,7 +18,7 @@ from newtoncg.krylov import CGResult, CurvaturePairs, cg
 from newtoncg.preconditioners.lbfgs import QuasiNewtonInverse
 from newtoncg.quasi_newton import LBFGSMemory
 from newtoncg.status import Rung
-from newtoncg.vectors import dot, host, infinity_norm
+from newtoncg.vectors import dot, host
 
 FIRST_TRIALS = 30
 """The most trial points of the first step, whose length is not known."""
@@ -63,7 +63,7 @@ def _gap(at: Iterate) -> float:
 
 def _distance(at: Iterate) -> float:
     """The gain that is still wanted: the loss falls with the square of the gradient."""
-    largest = infinity_norm(at.gradient)
+    largest = at.settings.largest(at.gradient)
     return 2.0 * math.log(largest / (at.settings.gradient_tolerance or USUAL_REDUCTION * largest))
 
 

@@ -27,7 +27,7 @@ from newtoncg.iteration.taken import Taken, remembered
 from newtoncg.iteration.trust_region_newton import trust_region_step
 from newtoncg.objective import CurvatureSource, Evaluation, Objective
 from newtoncg.status import Termination
-from newtoncg.vectors import host, infinity_norm, norm
+from newtoncg.vectors import host, norm
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def _finite(evaluation: Evaluation) -> Termination | None:
 def _converged(gradient: Tensor, gradient_norm: float, settings: Settings) -> Termination | None:
     if not math.isfinite(gradient_norm):
         return Termination.NONFINITE
-    small = gradient_norm == 0.0 or infinity_norm(gradient) <= settings.gradient_tolerance
+    small = gradient_norm == 0.0 or settings.largest(gradient) <= settings.gradient_tolerance
     return Termination.GRADIENT if small else None
 
 
@@ -177,7 +177,7 @@ def _exhausted(
         return Termination.UNBOUNDED
     change = abs(at.value - taken.evaluation.value)
     tolerance = at.settings.change_tolerance
-    if tolerance > 0.0 and (change < tolerance or infinity_norm(taken.evaluation.point - at.point) <= tolerance):
+    if tolerance > 0.0 and (change < tolerance or at.settings.longest(taken.evaluation.point - at.point) <= tolerance):
         return Termination.CHANGE
     if at.objective.counts.functions >= at.settings.max_evaluations:
         return Termination.EVALUATION_LIMIT

@@ -12,6 +12,7 @@ from newtoncg.box import Box
 from newtoncg.globalization import Cubic, Enriched, LevenbergMarquardt, LineSearch, SecondOrder, TrustRegion
 from newtoncg.krylov import CGObserver, Forcing
 from newtoncg.preconditioners import Preconditioner
+from newtoncg.vectors import infinity_norm
 
 
 class Solver(enum.Enum):
@@ -48,6 +49,8 @@ class Settings:
         observer: Told of each CG iteration; None for nobody.
         second_order: What is asked of the Hessian where the gradient is small; None for nothing.
         loss_noise: How far the loss may be wrong, where that was measured; 0 before.
+        scales: The s of a run in ``z = x / s``, shape ``(n,)``; None where it is one in x.
+        tests_scaled: Whether `gradient_tolerance` is for the gradient in z; `change_tolerance` is for x.
         box: Where every evaluated point lies; None for all of space. Kept by trust regions only, with no preconditioner
             or a diagonal one.
     """
@@ -68,6 +71,8 @@ class Settings:
     observer: CGObserver | None = None
     second_order: SecondOrder | None = None
     loss_noise: float = 0.0
+    scales: Tensor | None = None
+    tests_scaled: bool = False
     box: Box | None = None
 
     @property
@@ -79,6 +84,16 @@ class Settings:
     def memory(self) -> int:
         """With how many losses a non-monotone test compares; 1 where every step must decrease."""
         return self.globalization.memory if isinstance(self.globalization, LineSearch | TrustRegion) else 1
+
+    def largest(self, gradient: Tensor) -> float:
+        """The largest entry of a gradient of the run, in the units of `gradient_tolerance`."""
+        if self.scales is None or self.tests_scaled:
+            return infinity_norm(gradient)
+        return infinity_norm(gradient / self.scales)
+
+    def longest(self, step: Tensor) -> float:
+        """The largest entry of a step of the run, in the units of x."""
+        return infinity_norm(step if self.scales is None else step * self.scales)
 
     def projected(self, point: Tensor, gradient: Tensor) -> Tensor:
         """The gradient at a point, without what the bounds hold back: zero exactly at stationary points.

@@ -19,7 +19,7 @@ from newtoncg.configs import (
 from newtoncg.functional.memory import require_memory
 from newtoncg.globalization import Cubic, Enriched, LevenbergMarquardt, LineSearch, TrustRegion
 from newtoncg.iteration import Settings, Solver
-from newtoncg.minimize.options import Options
+from newtoncg.minimize.options import Options, has_scales
 from newtoncg.quasi_newton import DenseInverse, ScalingRule, bfgs, self_scaled_bfgs, self_scaled_broyden
 
 USUAL_PAIRS = 10
@@ -152,6 +152,8 @@ def _require_residuals(name: str, method: Method, options: Options) -> None:
         )
     if damped and options.preconditioner is not None:
         raise ValueError(f"method {name!r} takes no preconditioner; received {options.preconditioner!r}: leave it out")
+    if method.residuals and has_scales(options.x_scale):
+        raise ValueError(f"method {name!r} scales its variables by itself: leave out x_scale, or scale x in fun")
     if method.residuals and (options.second_order is not False or options.curvature != "hessian"):
         raise ValueError(
             f"method {name!r} works with J'J alone: leave out second_order and curvature, or minimize the sum of "

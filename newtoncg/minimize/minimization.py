@@ -20,10 +20,17 @@ from newtoncg.minimize.differentiable import half_square, with_gradients
 from newtoncg.minimize.methods import METHOD_TABLE, METHODS, Method, box_of, require_suitable, settings_from
 from newtoncg.minimize.options import ELSEWHERE, Options
 from newtoncg.minimize.result import MinimizeResult, result_at
+from newtoncg.minimize.scaling import scales_of
 from newtoncg.minimize.start import require_start
-from newtoncg.objective import CurvatureSource, Evaluation, FunctionObjective, Objective, ResidualObjective
+from newtoncg.objective import (
+    CurvatureSource,
+    Evaluation,
+    FunctionObjective,
+    Objective,
+    ResidualObjective,
+    ScaledObjective,
+)
 from newtoncg.quasi_newton import LBFGSMemory
-from newtoncg.vectors import infinity_norm
 
 
 @overload
@@ -155,9 +162,13 @@ def minimize_objective(
     started = time.perf_counter()
     x = x0.detach().reshape(-1)
     start = objective.evaluate(x if box is None else box.project(x))
+    scales = scales_of(objective, start, x0.shape, options, METHOD_TABLE[method] if method else None)
+    if scales is not None:
+        objective = ScaledObjective(objective, scales)
+        start = objective.evaluated(start)
     choice = choose(objective, start, options) if method is None else Choice(method=method)
     row = METHOD_TABLE[choice.method]
-    settings = settings_from(options, row, objective.size, box=box)
+    settings = replace(settings_from(options, row, objective.size, box=box), scales=scales, tests_scaled=tol is None)
     tolerance = _default_tolerance(objective, start, settings) if tol is None else tol
     settings = replace(settings, gradient_tolerance=tolerance)
     state = SolverState(memory=LBFGSMemory(history_size=row.pairs(options, objective.size)), inverse=row.inverse())
@@ -207,4 +218,4 @@ def _default_tolerance(objective: Objective, start: Evaluation, settings: Settin
     if not math.isfinite(start.value):
         return 0.0
     first = settings.projected(start.point, start.gradient())
-    return float(objective.round_off ** (2.0 / 3.0)) * max(1.0, infinity_norm(first))
+    return float(objective.round_off ** (2.0 / 3.0)) * max(1.0, settings.largest(first))

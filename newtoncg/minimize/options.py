@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
+
+from torch import Tensor
 
 from newtoncg.bounds import BoundsChoice
 from newtoncg.configs import (
@@ -16,6 +19,9 @@ from newtoncg.configs import (
 from newtoncg.errors import require_count, require_flag, require_number, unknown_choice
 from newtoncg.globalization import SecondOrder
 from newtoncg.krylov.forcing import ForcingChoice
+
+ScaleChoice: TypeAlias = "str | float | Tensor"
+"""The forms of `x_scale`."""
 
 _AUTOMATIC = (
     "leave it out, derivatives are found by automatic differentiation; a numpy function with derivatives of its own is "
@@ -64,6 +70,9 @@ class Options:
             the result is certified; or a :class:`newtoncg.globalization.SecondOrder` with settings.
         memory_limit: The bytes that the n x n matrix of a method that keeps one may take; by default those available.
         differentiable: Whether gradients flow through the returned x to the tensors in `args` that require them.
+        x_scale: The typical magnitude of each variable, as in :func:`scipy.optimize.least_squares`: a tensor or a
+            number that broadcasts to x0; the run then works in ``x / x_scale``. ``"auto"`` finds it where units are so
+            many orders of magnitude apart that steps would go astray (docs/choosing.md), and is 1.0 elsewhere.
         compile: Whether `fun` is compiled by :func:`newtoncg.compile`: products get cheaper, the first evaluation takes
             a second or more. Not for residuals or batches.
         batched: Whether `fun` maps ``(B, *shape)`` to ``(B,)``, a value for each of B independent problems.
@@ -89,6 +98,7 @@ class Options:
     batched: bool = False
     bounds: BoundsChoice | None = None
     compile: bool = False
+    x_scale: ScaleChoice = "auto"
 
     def __post_init__(self) -> None:
         require_count("max_iter", self.max_iter, minimum=1)
@@ -106,6 +116,10 @@ class Options:
         require_flag("differentiable", self.differentiable)
         if self.bounds is not None and (self.batched or self.differentiable):
             raise ValueError("bounds have no batched and no differentiable form; received both: leave one out")
+        if isinstance(self.x_scale, str) and self.x_scale != "auto":
+            raise unknown_choice("x_scale", self.x_scale, ("auto",))
+        if has_scales(self.x_scale) and (self.batched or self.bounds is not None):
+            raise ValueError("x_scale has no batched form and none with bounds: leave it out, or scale x in fun")
         forcing_rule_from(self.forcing)
         if self.globalization is not None:
             globalization_from(self.globalization)
@@ -114,3 +128,8 @@ class Options:
             raise unknown_choice("curvature", self.curvature, ("hessian", "finite-difference"))
         if self.check not in {"first-step", "never"}:
             raise unknown_choice("check", self.check, ("first-step", "never"))
+
+
+def has_scales(x_scale: ScaleChoice) -> bool:
+    """Whether the user has given scales other than 1."""
+    return not isinstance(x_scale, str) and not (isinstance(x_scale, int | float) and x_scale == 1.0)

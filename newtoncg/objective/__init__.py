@@ -8,6 +8,7 @@ from newtoncg.objective.function import FunctionObjective
 from newtoncg.objective.linearization import Linearization, require_squares
 from newtoncg.objective.regularization import Regularization
 from newtoncg.objective.residual_function import ResidualObjective
+from newtoncg.objective.scaled import ScaledObjective, in_given_units
 
 __all__ = [
     "ClosureObjective",
@@ -21,5 +22,7 @@ __all__ = [
     "Objective",
     "Regularization",
     "ResidualObjective",
+    "ScaledObjective",
+    "in_given_units",
     "require_squares",
 ]

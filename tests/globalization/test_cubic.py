@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from newtoncg.globalization import Cubic
+from newtoncg.krylov.secular import with_cubic_penalty
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,11 @@ def test_the_first_weight_follows_the_scales_of_loss_and_variables() -> None:
 def test_without_any_curvature_there_is_still_a_weight() -> None:
     assert 0.0 < Cubic().first_sigma(0.0, 1.0, 1.0) < math.inf
     assert Cubic().first_sigma(0.0, 0.0, 1.0) > 0.0
+
+
+def test_no_run_of_good_steps_makes_the_weight_so_small_that_lengths_overflow() -> None:
+    rules, sigma = Cubic(), 1.0
+    for _ in range(400):
+        sigma = rules.after(sigma, 1.0)
+    theta, c = np.array([-1.0, 2.0]), np.array([0.0, 1e20])
+    assert with_cubic_penalty(theta, c, sigma).length < math.inf

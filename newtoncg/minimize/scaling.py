@@ -1,0 +1,66 @@
+"""The scales of the variables: found where units are many orders of magnitude apart, or given by the user."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from newtoncg.configs import globalization_from
+from newtoncg.globalization import TrustRegion
+from newtoncg.iteration import Solver, own_scales
+from newtoncg.minimize.methods import Method
+from newtoncg.minimize.options import Options, has_scales
+from newtoncg.objective import Evaluation, Objective
+
+
+def scales_of(
+    objective: Objective, start: Evaluation, shape: torch.Size, options: Options, method: Method | None
+) -> Tensor | None:
+    """The scales s of the variables ``z = x / s`` that a run works in.
+
+    They are looked for where a method makes products, and where nothing that the user has chosen is measured in x:
+    bounds, a preconditioner, or a radius.
+
+    Args:
+        objective: The objective.
+        start: The starting point, evaluated.
+        shape: The shape of x0.
+        options: The options of the run.
+        method: The method; None where one is still to be chosen.
+
+    Returns:
+        Shape ``(n,)``; None where the run works in x.
+
+    Raises:
+        ValueError: The user's scales do not fit x0, or are not all positive and finite.
+    """
+    if has_scales(options.x_scale):
+        return _given(options.x_scale, start.point, shape)
+    is_chosen = options.bounds is not None or options.preconditioner is not None or _has_radius(options)
+    makes_products = method is None or (method.newton and not method.residuals)
+    if options.x_scale != "auto" or is_chosen or not makes_products:
+        return None
+    return own_scales(objective, start, cautious=method is not None and method.solver is Solver.EXACT)
+
+
+def _has_radius(options: Options) -> bool:
+    region = None if options.globalization is None else globalization_from(options.globalization)
+    return isinstance(region, TrustRegion) and (region.radius is not None or region.max_radius < math.inf)
+
+
+def _given(x_scale: object, like: Tensor, shape: torch.Size) -> Tensor:
+    scales = torch.as_tensor(x_scale).detach().to(like)
+    try:
+        scales = scales.expand(shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"x_scale must broadcast to the shape of x0, {tuple(shape)}; received shape {tuple(scales.shape)}: pass a "
+            "positive number for each variable"
+        ) from error
+    if not bool(((scales > 0.0) & scales.isfinite()).all()):
+        raise ValueError(
+            "x_scale must be positive and finite in every entry: pass the typical magnitude of each variable"
+        )
+    return scales.reshape(-1).clone()
