@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from newtoncg.errors import require_count, require_number
 
-
 LEAST = 1e-100
 """The smallest weight of all: the length of a minimizer, its inverse, is squared."""
 
