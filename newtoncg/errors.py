@@ -11,6 +11,10 @@ class ClosureError(RuntimeError):
     """The closure or the function broke its contract: it returned something that cannot be minimized."""
 
 
+class SeveralValuesError(ClosureError):
+    """The function returned several real numbers where one is needed: residuals, perhaps."""
+
+
 class PeerError(ClosureError):
     """Another process could not do its part of a step, which is abandoned in all of them."""
 

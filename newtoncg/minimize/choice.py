@@ -11,13 +11,16 @@ from newtoncg.errors import CurvatureWarning
 from newtoncg.globalization import Cubic, Enriched, LineSearch
 from newtoncg.minimize.options import Options
 from newtoncg.minimize.result import MinimizeResult
-from newtoncg.objective import CurvatureSource, Evaluation, Objective
+from newtoncg.objective import CurvatureSource, Evaluation, Objective, ResidualObjective
 
 DEFAULT = "enriched"
 """The method of problems that can be differentiated twice; the evidence stands in docs/solvers.md."""
 
 WITH_PRODUCTS = "trust-ncg"
 """The method where it is products that an option is about, and of batches."""
+
+OF_RESIDUALS = "gauss-newton"
+"""The method of functions that return several values."""
 
 DENSE = 1000
 """Our choice: up to so many unknowns bfgs where products cannot be had: 8 MB, and 0.86 of the cost of l-bfgs there."""
@@ -43,19 +46,22 @@ class Choice:
 
 
 def choose(objective: Objective, start: Evaluation, options: Options) -> Choice:
-    """The method for a function that returns a scalar.
+    """The method for a function, by what it returns, its size, and what can be differentiated.
 
     Whether it can be differentiated twice is found by one product at the starting point and its comparison with
     differences, which is the one that the methods with products would make in their first iteration.
 
     Args:
-        objective: The objective, exact products tried first.
+        objective: The objective, exact products tried first; residuals for one that returns several values.
         start: The starting point.
         options: The options; a globalization decides by itself.
 
     Returns:
         The choice.
     """
+    if isinstance(objective, ResidualObjective):
+        reason = f"{start.outputs().numel()} residuals of {objective.size} unknowns"
+        return Choice(method=OF_RESIDUALS, reason=reason)
     if options.bounds is not None:
         return Choice(method="newton-cg-bounded", reason="its bounds")
     if options.globalization is not None:

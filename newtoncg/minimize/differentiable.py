@@ -39,10 +39,11 @@ def with_gradients(result: Result, fun: Callable[..., Tensor], args: tuple[Any, 
     return replace(result, x=differentiable_minimizer(at, result.x, torch.as_tensor(result.success)))
 
 
-def half_square(residuals: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """What a method for residuals minimizes: ``r'r/2``."""
+def half_square(residuals: Callable[..., Tensor], *, always: bool) -> Callable[..., Tensor]:
+    """What a method for residuals minimizes: ``r'r/2``; unless `always`, a single value is itself what is minimized."""
 
     def function(x: Tensor, *args: Any) -> Tensor:  # noqa: ANN401 (the user's)
-        return 0.5 * residuals(x, *args).square().sum()
+        values = residuals(x, *args)
+        return values if values.numel() == 1 and not always else 0.5 * values.square().sum()
 
     return function

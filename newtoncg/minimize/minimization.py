@@ -12,10 +12,10 @@ from torch import Tensor
 
 from newtoncg.batched import BatchedResult, run_batch
 from newtoncg.compile import compile as compile_loss
-from newtoncg.errors import require_number, unknown_choice, unknown_keyword
+from newtoncg.errors import SeveralValuesError, require_number, unknown_choice, unknown_keyword
 from newtoncg.iteration import Settings, SolverState, StepReport, run
 from newtoncg.minimize.batched import batch_settings, batched_function
-from newtoncg.minimize.choice import DEFAULT, WITH_PRODUCTS, Choice, choose, suited
+from newtoncg.minimize.choice import DEFAULT, OF_RESIDUALS, WITH_PRODUCTS, Choice, choose, suited
 from newtoncg.minimize.differentiable import half_square, with_gradients
 from newtoncg.minimize.methods import METHOD_TABLE, METHODS, Method, box_of, require_suitable, settings_from
 from newtoncg.minimize.options import ELSEWHERE, Options
@@ -79,7 +79,7 @@ def minimize(
 
     Args:
         fun: Maps a tensor of the shape of x0 (and `args`) to a real scalar tensor, with torch operations; for
-            ``"gauss-newton"`` to the residuals, a real tensor r of any shape, and ``r'r/2`` is minimized.
+            ``"gauss-newton"``, or None, to the residuals, a real tensor r of any shape, and ``r'r/2`` is minimized.
         x0: The starting point: a float32 or float64 tensor of any shape, left unchanged.
         args: Further arguments of `fun`.
         method: ``"enriched"`` (L-BFGS steps, and Newton steps by conjugate gradients where they pay; with bounds it
@@ -91,7 +91,7 @@ def minimize(
             trust region, for few unknowns), or without products ``"l-bfgs"`` and, with a
             matrix of n x n entries, ``"bfgs"``, ``"ss-bfgs"`` and ``"ss-broyden"`` (self-scaled; for small networks to
             high accuracy). ``"gauss-newton"`` is for a function that returns residuals: Levenberg-Marquardt steps.
-            None chooses by size and by what can be differentiated, and says so in the message.
+            None chooses by what `fun` returns, by size and by what can be differentiated, and says so in the message.
             ``"newton-cg-bounded"`` is what ``"trust-ncg"`` becomes where the option `bounds` is given: a projected
             Newton method, every point of which lies in the box. The others take no bounds.
         tol: Success once no entry of the gradient, with bounds of the projected gradient, exceeds ``tol``, ``>= 0``; by
@@ -124,7 +124,8 @@ def minimize(
         found: MinimizeResult | BatchedResult = minimize(
             fun, x0, held, method=method, tol=tol, callback=callback, **options
         )
-        minimized = half_square(fun) if METHOD_TABLE[method or DEFAULT].residuals else fun
+        has_residuals = method is None or METHOD_TABLE[method].residuals
+        minimized = half_square(fun, always=method is not None) if has_residuals and not chosen.batched else fun
         return with_gradients(found, minimized, args, chosen)
     if chosen.batched:
         functions = batched_function(fun, x0, args, chosen)
@@ -133,7 +134,16 @@ def minimize(
     if method is not None:
         require_suitable(method, chosen, x0)
     objective = _objective(fun, x0, args, chosen, METHOD_TABLE[method or DEFAULT])
-    return minimize_objective(objective, x0, method, chosen, tol=tol, callback=callback)
+    try:
+        return minimize_objective(objective, x0, method, chosen, tol=tol, callback=callback)
+    except SeveralValuesError:
+        if method is not None or objective.counts.functions > 1:
+            raise
+    require_suitable(OF_RESIDUALS, chosen, x0)
+    box_of(OF_RESIDUALS, chosen, x0)
+    objective = _objective(fun, x0, args, chosen, METHOD_TABLE[OF_RESIDUALS])
+    objective.counts.functions += 1  # that which has shown that there are several values
+    return minimize_objective(objective, x0, None, chosen, tol=tol, callback=callback)
 
 
 def minimize_objective(

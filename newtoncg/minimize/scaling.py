@@ -12,7 +12,7 @@ from newtoncg.globalization import TrustRegion
 from newtoncg.iteration import Solver, own_scales
 from newtoncg.minimize.methods import Method
 from newtoncg.minimize.options import Options, has_scales
-from newtoncg.objective import Evaluation, Objective
+from newtoncg.objective import Evaluation, Objective, ResidualObjective
 
 
 def scales_of(
@@ -39,7 +39,7 @@ def scales_of(
     if has_scales(options.x_scale):
         return _given(options.x_scale, start.point, shape)
     is_chosen = options.bounds is not None or options.preconditioner is not None or _has_radius(options)
-    makes_products = method is None or (method.newton and not method.residuals)
+    makes_products = (method is None or method.newton) and not isinstance(objective, ResidualObjective)
     if options.x_scale != "auto" or is_chosen or not makes_products:
         return None
     return own_scales(objective, start, cautious=method is not None and method.solver is Solver.EXACT)

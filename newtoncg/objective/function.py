@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from newtoncg.curvature import HessianOperator
-from newtoncg.errors import ClosureError
+from newtoncg.errors import ClosureError, SeveralValuesError
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.objective.base import CurvatureSource, Evaluation, Objective, reason_of
 from newtoncg.vectors import ParameterVector
@@ -64,9 +64,10 @@ class FunctionObjective(Objective):
                 "compute the loss with torch operations and return it without .item()"
             )
         if value.numel() != 1 or value.is_complex():
-            raise ClosureError(
+            is_real = value.numel() > 1 and value.is_floating_point()
+            raise (SeveralValuesError if is_real else ClosureError)(
                 f"fun returned a tensor of shape {tuple(value.shape)} and dtype {value.dtype}; minimize needs a real "
-                "scalar: reduce it, for example with .sum()"
+                "scalar: reduce it, for example with .sum(); residuals are for method='gauss-newton' or None"
             )
         return value.reshape(())
 

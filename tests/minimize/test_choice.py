@@ -89,3 +89,66 @@ def test_the_callback_is_told_too_and_a_named_method_says_nothing() -> None:
     assert all(message.startswith("enriched, chosen for 6 unknowns") for message in messages)
     named = newtoncg.minimize(rosenbrock, start(), method="newton-exact")
     assert named.message == Termination.GRADIENT.message
+
+
+def valley(x: Tensor) -> Tensor:
+    """Rosenbrock's residuals."""
+    return torch.cat([10.0 * (x[1:] - x[:-1] ** 2), 1.0 - x[:-1]])
+
+
+def test_several_values_are_residuals() -> None:
+    calls = []
+
+    def counted(x: Tensor) -> Tensor:
+        calls.append(x)
+        return valley(x)
+
+    result = newtoncg.minimize(counted, start(6), method=None)
+    named = newtoncg.minimize(valley, start(6), method="gauss-newton")
+    assert result.success
+    assert result.message == f"gauss-newton, chosen for 10 residuals of 6 unknowns: {named.message}"
+    assert torch.equal(result.x, named.x)
+    assert result.nfev == named.nfev + 1 == len(calls), "the forward pass that shows that there are several"
+
+
+def test_residuals_in_units_far_apart_are_left_to_the_scaled_damping() -> None:
+    units = torch.logspace(-6, 6, 6, dtype=torch.float64)
+    result = newtoncg.minimize(lambda x: valley(x * units), start(6) / units, method=None)
+    assert result.success
+    assert result.x_scale is None
+    torch.testing.assert_close(result.x * units, torch.ones(6, dtype=torch.float64), rtol=1e-6, atol=1e-6)
+
+
+def test_gradients_flow_through_a_fit_whose_method_was_chosen() -> None:
+    shift = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    x0 = torch.zeros(3, dtype=torch.float64)
+    fit = newtoncg.minimize(lambda x, s: x - s * torch.arange(3.0), x0, (shift,), method=None, differentiable=True)
+    assert float(torch.autograd.grad(fit.x.sum(), shift)[0]) == pytest.approx(3.0)
+    scalar = newtoncg.minimize(lambda x, s: (x - s).square().sum(), x0, (shift,), method=None, differentiable=True)
+    assert float(torch.autograd.grad(scalar.x.sum(), shift)[0]) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bounds": (0.0, 1.0)}, "method 'gauss-newton' takes no bounds: pass"),
+        ({"second_order": True}, "method 'gauss-newton' works with J'J alone"),
+        ({"preconditioner": "jacobi"}, "method 'gauss-newton' takes no preconditioner"),
+    ],
+)
+def test_options_that_residuals_do_not_take_are_refused_by_name(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        newtoncg.minimize(valley, start(6), method=None, **options)
+
+
+def test_a_named_method_for_scalars_refuses_several_values_and_names_the_other() -> None:
+    with pytest.raises(newtoncg.ClosureError, match=r"real scalar.*residuals are for method='gauss-newton' or None"):
+        newtoncg.minimize(valley, start(6))
+
+
+def test_values_that_become_several_in_the_course_of_a_run_are_an_error() -> None:
+    def turning(x: Tensor) -> Tensor:
+        return bowl(x) if torch.equal(x.detach(), torch.zeros_like(x)) else valley(x)
+
+    with pytest.raises(newtoncg.ClosureError, match="real scalar"):
+        newtoncg.minimize(turning, torch.zeros(6, dtype=torch.float64), method=None)
