@@ -118,7 +118,11 @@ def solver_state_of(
     count = int(first["pairs"])
     steps, changes = (parameters.join([e[key][:count] for e in entries], 1).unbind(0) for key in _BLOCKS)
     memory = LBFGSMemory(
-        history_size=history_size, steps=tuple(steps), changes=tuple(changes), scale=float(first["history_scale"])
+        history_size=history_size,
+        steps=tuple(steps),
+        changes=tuple(changes),
+        scale=float(first["history_scale"]),
+        is_long=bool(first["pace_known"]),  # as the enriched method has it
     )
     step, gradient = (parameters.join([e[key] for e in entries]) for key in _VECTORS)
     previous = PreviousSolve(

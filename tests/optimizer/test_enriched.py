@@ -52,6 +52,15 @@ def test_quasi_newton_steps_come_first_and_newton_steps_where_they_pay() -> None
     assert PROBLEM.fun(x).item() < 0.9 * before
 
 
+def test_many_steps_of_one_iteration_are_one_step_of_many() -> None:
+    """Also the memory's scale, which the enriched method has longer than others."""
+    x, make = parts()
+    trained(13, x, make(x))
+    y = PROBLEM.start().requires_grad_()
+    trained(1, y, newtoncg.NewtonCG([y], globalization=EAGER, history_size=30, max_iter=13))
+    assert torch.equal(x, y)
+
+
 def test_a_continued_run_is_the_uninterrupted_one_to_the_last_bit() -> None:
     x, make = parts()
     optimizer = make(x)
