@@ -23,6 +23,16 @@ def norm(a: Tensor) -> Tensor:
     return length
 
 
+def scaled_norm(a: Tensor) -> float:
+    """The Euclidean norm of a flat vector on the host, right also where squares of entries over- or underflow."""
+    (value,) = host(norm(a))
+    finfo = torch.finfo(a.dtype)
+    if math.isnan(value) or math.sqrt(finfo.tiny / finfo.eps) <= value < math.inf:
+        return value
+    largest = infinity_norm(a)
+    return largest * host(norm(a / largest))[0] if 0.0 < largest < math.inf else largest
+
+
 def infinity_norm(a: Tensor) -> float:
     """The largest magnitude in a flat vector, 0 for an empty one; NaN wherever an entry is NaN."""
     return float(torch.linalg.vector_norm(a, ord=math.inf)) if a.numel() else 0.0

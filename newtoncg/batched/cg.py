@@ -93,7 +93,7 @@ class BatchedSolve:
         for segment in self.path:
             d, length = segment.d[rows], segment.length[rows]
             zz, zd, dd = row_dot(z, z), row_dot(z, d), row_dot(d, d)
-            leaves = zz + length * (2.0 * zd + length * dd) >= radius**2
+            leaves = zz + length * (2.0 * zd + length * dd) >= radius * radius
             tau = where(inside, where(leaves, distance_to_boundary(zz, zd, dd, radius), length), 0.0)
             z = along(z, tau, d)
             reduction = reduction + tau * (segment.slope[rows] - 0.5 * tau * segment.curvature[rows])
@@ -177,7 +177,7 @@ class _Solves:
         curved_down = finite & (dAd <= CURVATURE_NOISE * self.round_off * self.norm_estimate * dd)
         alpha = self.ry / dAd
         bounded = torch.isfinite(self.radius)
-        beyond = self.zz + alpha * (2.0 * self.zd + alpha * self.dd) >= self.radius**2
+        beyond = self.zz + alpha * (2.0 * self.zd + alpha * self.dd) >= self.radius * self.radius
         leaves_ball = running & finite & bounded & (curved_down | beyond)
         goes_on = running & finite & ~curved_down & ~leaves_ball
         boundary = distance_to_boundary(self.zz, self.zd, self.dd, self.radius)
@@ -197,7 +197,7 @@ class _Solves:
         """Move the recurrences on to the next directions of the solves that go on; returns beta."""
         beta = where(goes_on, ry / self.ry, 0.0)
         self.zd = where(goes_on, beta * (self.zd + self.length * self.dd), self.zd)
-        self.dd = where(goes_on, ry + beta**2 * self.dd, self.dd)
+        self.dd = where(goes_on, ry + beta * beta * self.dd, self.dd)
         self.ry = where(goes_on, ry, self.ry)
         self.set_status(goes_on & (ry <= self.tolerance**2 * self.initial), CGStatus.CONVERGED)
         self.set_status(goes_on & ~torch.isfinite(ry), CGStatus.NONFINITE)

@@ -98,7 +98,7 @@ class _Step:
     def times(self, factor: Tensor) -> _Step:
         """The steps ``factor s``; their model values follow from the two terms of m."""
         curvature = -2.0 * (self.predicted + self.slope)
-        predicted = -factor * self.slope - 0.5 * factor**2 * curvature
+        predicted = -factor * self.slope - 0.5 * factor * factor * curvature
         vector = self.vector * factor.to(self.vector.dtype)[:, None]
         return _Step(vector, self.length * factor, self.slope * factor, predicted)
 

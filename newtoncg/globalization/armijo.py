@@ -48,10 +48,12 @@ def shrink(alpha: float, value: float, conditions: Conditions) -> float:
     rise = value - conditions.value - alpha * (conditions.slope + 0.5 * alpha * conditions.bend)
     minimizer = 0.5 * alpha
     if rise > 0.0 and conditions.bend < 0.0:
-        root = math.sqrt(max(0.0, conditions.bend**2 * alpha**6 - 12.0 * rise * alpha**3 * conditions.slope))
-        minimizer = (root - conditions.bend * alpha**3) / (6.0 * rise)
+        cube = alpha * alpha * alpha
+        bent = conditions.bend * cube
+        root = math.sqrt(max(0.0, bent * bent - 12.0 * rise * cube * conditions.slope))
+        minimizer = (root - bent) / (6.0 * rise)
     elif rise > 0.0:
-        minimizer = -0.5 * alpha**2 * conditions.slope / rise
+        minimizer = -0.5 * alpha * alpha * conditions.slope / rise
     return min(0.5 * alpha, max(0.1 * alpha, minimizer))
 
 

@@ -89,7 +89,14 @@ class LineSearch:
         require_flag("LineSearch curvilinear", self.curvilinear)
 
     def conditions(
-        self, value: float, slope: float, *, round_off: float, bend: float = 0.0, recent: RecentSteps | None = None
+        self,
+        value: float,
+        slope: float,
+        *,
+        round_off: float,
+        bend: float = 0.0,
+        recent: RecentSteps | None = None,
+        blur: float = 0.0,
     ) -> Conditions:
         """The acceptance tests for one search.
 
@@ -99,11 +106,12 @@ class LineSearch:
             round_off: The unit round-off of the dtype that the loss is computed in.
             bend: ``phi''(0)`` along a curve or direction of negative curvature; 0 elsewhere.
             recent: The last steps, for a test with memory.
+            blur: How far the loss may be wrong, where that was measured to be more than `noise` says.
 
         Returns:
             The tests.
         """
-        noise = self.noise * round_off * abs(value)
+        noise = max(self.noise * round_off * abs(value), blur)
         return Conditions(
             value=value, slope=slope, c1=self.sufficient_decrease, c2=self.curvature, noise=noise,
             rise=0.0 if self.monotone else noise, bend=bend, reference=recent.reference(value) if recent else value,

@@ -39,7 +39,7 @@ class _Search:
             end.lower = False
             return end, None
         end.slope = point.slope()
-        if math.isnan(end.slope):
+        if not math.isfinite(end.slope):
             end.value = math.nan
             return end, None
         end.lower = decreases or end.slope < 0.0
@@ -122,16 +122,18 @@ def _interpolate(a: _End, b: _End, lowest: float, highest: float) -> float:
     """The minimizer of the cubic, or parabola, or the middle, whichever the ends permit, kept within bounds."""
     width = b.alpha - a.alpha
     minimizer = math.nan
+    if not width:
+        return lowest
     if a.slope is not None and b.slope is not None:
         theta = a.slope + b.slope - 3.0 * (b.value - a.value) / width  # N&W eq. (3.59)
-        discriminant = theta**2 - a.slope * b.slope
+        discriminant = theta * theta - a.slope * b.slope
         if discriminant >= 0.0:
             root = math.copysign(math.sqrt(discriminant), width)
             denominator = b.slope - a.slope + 2.0 * root
             minimizer = b.alpha - width * (b.slope + root - theta) / denominator if denominator else math.nan
     elif a.slope is not None and math.isfinite(b.value):
         rise = b.value - a.value - width * a.slope
-        minimizer = a.alpha - 0.5 * width**2 * a.slope / rise if rise > 0.0 else math.nan  # N&W eq. (3.57)
+        minimizer = a.alpha - 0.5 * width * width * a.slope / rise if rise > 0.0 else math.nan  # N&W eq. (3.57)
     if not math.isfinite(minimizer):
         minimizer = a.alpha + 0.5 * width if lowest <= a.alpha + 0.5 * width <= highest else lowest
     return min(highest, max(lowest, minimizer))

@@ -78,7 +78,7 @@ class BoxPath:
         for piece in self.pieces:
             w = piece.change
             ss, sw, ww = host(self.inner(s, s), self.inner(s, w), self.inner(w, w))
-            leaves = ww > 0.0 and ss + 2.0 * sw + ww >= radius**2
+            leaves = ww > 0.0 and ss + 2.0 * sw + ww >= radius * radius
             tau = min(1.0, distance_to_boundary(ss, sw, ww, radius)) if leaves else 1.0
             s.add_(w, alpha=tau)
             reduction += piece.reduction(tau)

@@ -51,7 +51,7 @@ def corrected(
         if reuse is None or reuse.share < SHARE or is_blurred(at, reuse.predicted):
             break
         further = at.objective.evaluate(after.point + reuse.vector)
-        if not math.inf > after.value - further.value >= AGREEMENT * reuse.predicted:
+        if not math.inf > after.value - further.value >= AGREEMENT * reuse.predicted or not at.admits(further):
             break
         after, predicted = further, predicted + reuse.predicted
     return after, predicted

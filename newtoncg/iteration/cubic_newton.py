@@ -15,6 +15,7 @@ from newtoncg.iteration.line_search_newton import descend
 from newtoncg.iteration.newton_system import Solve, System, reach, solve_by
 from newtoncg.iteration.taken import Taken, accepted, with_damping
 from newtoncg.krylov import CGResult, LanczosLimits, LanczosModel, cubic
+from newtoncg.krylov.secular import LARGEST
 from newtoncg.status import Rung
 from newtoncg.vectors import dot, host
 
@@ -87,13 +88,17 @@ def _trials(at: Iterate, config: Cubic, solve: Solve, model: LanczosModel, sigma
         ratio = rules.reduction_ratio(actual, step.predicted, at.value, round_off=round_off)
         if not rules.accepts(ratio, actual) and lowers_gradient(at, after, step.predicted, monotone=config.monotone):
             ratio, actual = 1.0, 0.0
+        if rules.accepts(ratio, actual) and not at.admits(after):
+            ratio = actual = math.nan
         if rules.accepts(ratio, actual):
             taken = accepted(at, after, solve, rung=Rung.NEWTON_CG, step_length=1.0)
             return with_damping(taken, config.after(sigma, ratio), ratio)
         if trial >= 3 and step.predicted <= config.noise * round_off * abs(at.value):
             return None
         target = rules.shrunk(step.length, actual=actual, slope=step.slope)
-        sigma = max(2.0 * sigma, model.in_ball(target).multiplier / target)
+        if not 0.0 < target < math.inf:
+            return None
+        sigma = min(LARGEST, max(2.0 * sigma, model.in_ball(target).multiplier / target))
     return None
 
 
@@ -107,7 +112,7 @@ def _step(at: Iterate, model: LanczosModel, sigma: float) -> _Step:
         slope, curvature = host(dot(at.gradient, vector), dot(vector, product))
         return _Step(vector=vector, length=reduced.length, slope=slope, predicted=-slope - 0.5 * curvature)
     curvature = 2.0 * (reduced.slope - reduced.reduction)
-    predicted = rates * reduced.slope - 0.5 * rates**2 * curvature - math.pow(rates, 3) * penalty
+    predicted = rates * reduced.slope - 0.5 * rates * rates * curvature - rates * rates * rates * penalty
     return _Step(
         vector=vector * rates, length=rates * reduced.length, slope=-rates * reduced.slope, predicted=predicted
     )

@@ -13,7 +13,7 @@ from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.newton_system import Solve, reach
 from newtoncg.krylov import CGResult
 from newtoncg.status import Rung
-from newtoncg.vectors import dot, host, norm
+from newtoncg.vectors import dot, host, norm, scaled_norm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,7 +105,7 @@ def curved_direction(at: Iterate, result: CGResult, d: Tensor) -> Direction | No
     tau, rates, z = _curvature_length(at, result, d), at.settings.rates, result.solution
     direction = _descent(at, d * tau, expand=True, rung=Rung.NEWTON_CG)
     slope, zd = host(dot(at.gradient, z), dot(at.gradient, d))
-    bend = 2.0 * slope + tau**2 * zd / result.curvature_step  # d'Bd = g'd / curvature_step: r'd = -g'd by conjugacy
+    bend = 2.0 * slope + tau * tau * zd / result.curvature_step  # d'Bd = g'd / curvature_step: r'd = -g'd by conjugacy
     if direction is None or isinstance(rates, Tensor) or not bend < 0.0:
         return direction
     return replace(direction, bend=bend * rates, bow=z * rates)
@@ -146,7 +146,8 @@ def lower_rungs(at: Iterate, solve: Solve | None) -> Iterator[Direction]:
 def _descent(at: Iterate, vector: Tensor, *, expand: bool, rung: Rung) -> Direction | None:
     """The direction with its learning rates and its slope; None unless it is finite and goes down beyond round-off."""
     vector = at.inside(vector * at.settings.rates)
-    slope, gg, dd = host(dot(at.descent_gradient, vector), norm(at.descent_gradient), norm(vector))
-    if not slope < -torch.finfo(vector.dtype).eps * gg * dd or not math.isfinite(dd):
+    slope, extent = host(dot(at.descent_gradient, vector), norm(vector))
+    extent = extent if 0.0 < extent < math.inf else scaled_norm(vector)
+    if not slope < -torch.finfo(vector.dtype).eps * at.gradient_norm * extent or not math.isfinite(extent):
         return None
     return Direction(vector=vector, slope=slope, expand=expand, rung=rung)

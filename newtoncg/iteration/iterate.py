@@ -11,6 +11,7 @@ from newtoncg.iteration.settings import Settings
 from newtoncg.iteration.state import SolverState
 from newtoncg.linear_operator import LinearOperator, RestrictedOperator
 from newtoncg.objective import Evaluation, Objective
+from newtoncg.vectors import is_finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,6 +24,7 @@ class Iterate:
         state: The memory of earlier iterations.
         settings: The settings of the run.
         gradient_norm: ``|g| > 0``, finite; with bounds that of the projected gradient.
+        goes_on: Whether the run goes on after this iteration, and asks for the gradient where it ends.
     """
 
     objective: Objective
@@ -30,6 +32,7 @@ class Iterate:
     state: SolverState
     settings: Settings
     gradient_norm: float
+    goes_on: bool = True
 
     @property
     def point(self) -> Tensor:
@@ -74,6 +77,10 @@ class Iterate:
         """An operator between the unknowns that bounds do not fix; the operator itself without bounds."""
         box = self.settings.box
         return operator if box is None else RestrictedOperator(operator, box.lower < box.upper)
+
+    def admits(self, after: Evaluation) -> bool:
+        """Whether a trial that is low enough may be the next point: its gradient is finite, where it is asked for."""
+        return not self.goes_on or is_finite(self.settings.projected(after.point, after.gradient()))
 
     @property
     def is_exhausted(self) -> bool:

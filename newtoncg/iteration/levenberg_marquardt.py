@@ -119,7 +119,7 @@ def _judged(problem: _Problem, trial: _Trial) -> float:
     """The reduction ratio; 1 where the loss is noise and the gradient speaks for the trial."""
     after, config = trial.evaluation, problem.config
     if after is None or trial.ratio > config.acceptance:
-        return trial.ratio
+        return trial.ratio if after is None or problem.at.admits(after) else math.nan
     return 1.0 if lowers_gradient(problem.at, after, trial.predicted, monotone=config.monotone) else trial.ratio
 
 
@@ -151,7 +151,7 @@ def _curvature_along(problem: _Problem) -> float:
     if scales is not None:
         (size,), g = host(norm(g / scales)), g / scales.square()
     (length,) = host(norm(problem.linear.jacobian.forward(g)))
-    return (length / size) ** 2
+    return (length / size) * (length / size)
 
 
 def _solved(problem: _Problem, damping: float) -> DampedStep | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -92,6 +92,19 @@ class _Trial:
 
 
 def _search(at: Iterate, direction: Direction, search: LineSearch) -> SearchResult:
+    """Search along a direction; again from a tenth of the step where the gradient at its end is not finite."""
+    last = at.objective.counts.functions + at.trials_left(search.max_evaluations)
+    longest = 1.0
+    while at.objective.counts.functions < last:
+        limit = last - at.objective.counts.functions
+        result = _searched(at, direction, search, initial=longest, limit=limit)
+        if not isinstance(result.point, _Trial) or at.admits(result.point.evaluation):
+            return result
+        direction, longest = replace(direction, expand=False), 0.1 * result.step_length
+    return SearchResult(status=SearchStatus.NONFINITE)
+
+
+def _searched(at: Iterate, direction: Direction, search: LineSearch, *, initial: float, limit: int) -> SearchResult:
     first: _Trial | None = None
 
     def phi(alpha: float) -> _Trial:
@@ -99,17 +112,18 @@ def _search(at: Iterate, direction: Direction, search: LineSearch) -> SearchResu
             return first
         point, tangent = at.along(direction.vector, alpha), direction.vector
         if direction.bow is not None:
-            point, tangent = point.add_(direction.bow, alpha=alpha**2), tangent + 2.0 * alpha * direction.bow
+            point, tangent = point.add_(direction.bow, alpha=alpha * alpha), tangent + 2.0 * alpha * direction.bow
         return _Trial(at.objective.evaluate(point), tangent)
 
     conditions = search.conditions(
-        at.value, direction.slope, round_off=at.objective.round_off, bend=direction.bend, recent=at.state.recent
-    )
-    limit = at.trials_left(search.max_evaluations)
-    if direction.rung is Rung.NEWTON_CG and is_blurred(at, -0.5 * direction.slope):
+        at.value, direction.slope, round_off=at.objective.round_off, bend=direction.bend, recent=at.state.recent,
+        blur=at.settings.loss_noise,
+    )  # fmt: skip
+    judges = direction.rung is Rung.NEWTON_CG or at.settings.loss_noise > 0.0
+    if initial == 1.0 and judges and is_blurred(at, -0.5 * direction.slope):
         first = phi(1.0)
         if lowers_gradient(at, first.evaluation, -0.5 * direction.slope, monotone=search.monotone):
             return SearchResult(status=SearchStatus.ROUND_OFF, step_length=1.0, point=first)
     if search.rule == "strong-wolfe" and not direction.bend:
-        return strong_wolfe(phi, conditions, initial=1.0, max_evaluations=limit)
-    return backtrack(phi, conditions, initial=1.0, max_evaluations=limit, expand=direction.expand)
+        return strong_wolfe(phi, conditions, initial=initial, max_evaluations=limit)
+    return backtrack(phi, conditions, initial=initial, max_evaluations=limit, expand=direction.expand)

@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from newtoncg.globalization import Cubic, Enriched, LevenbergMarquardt, TrustRegion
 from newtoncg.iteration.certificate import CurvatureCertificate
 from newtoncg.iteration.cubic_newton import cubic_step
 from newtoncg.iteration.enriched import enriched_step
+from newtoncg.iteration.flattest import Flattest
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.levenberg_marquardt import levenberg_marquardt_step
 from newtoncg.iteration.line_search_newton import line_search_step
 from newtoncg.iteration.loss_noise import BLURRED, noisier
+from newtoncg.iteration.polish import polished
 from newtoncg.iteration.progress import Progress
 from newtoncg.iteration.report import StepReport
 from newtoncg.iteration.second_order import STATIONARY, examine
@@ -27,9 +30,12 @@ from newtoncg.iteration.taken import Taken, remembered
 from newtoncg.iteration.trust_region_newton import trust_region_step
 from newtoncg.objective import CurvatureSource, Evaluation, Objective
 from newtoncg.status import Termination
-from newtoncg.vectors import host, norm
+from newtoncg.vectors import scaled_norm
 
 logger = logging.getLogger(__name__)
+
+LOWEST = 1e-8
+"""Our choice: a loss below so much of the most negative number, in float32 -3e30, counts as unbounded in any case."""
 
 CURVATURE_NAMES = {
     CurvatureSource.EXACT: "exact",
@@ -81,26 +87,34 @@ def run(
         The last accepted point, the state after it, and the report.
     """
     objective.box = settings.box
-    total, progress = None, _progress(objective, settings)
+    total, progress, flattest = None, _progress(objective, settings), None
     termination, gradient_norm = _finite(evaluation), math.nan
     certificate = None if settings.second_order is None else CurvatureCertificate()
     while termination is None:
         state = state.learned(evaluation.gradient())
         gradient = settings.projected(evaluation.point, evaluation.gradient())
-        gradient_norm = host(norm(gradient))[0]
+        gradient_norm = scaled_norm(gradient)
         termination = _converged(gradient, gradient_norm, settings)
         if termination is None and progress.stalls(state.recent.reference(evaluation.value), gradient_norm):
             termination = Termination.ROUND_OFF
         at = Iterate(
-            objective=objective, evaluation=evaluation, state=state, settings=settings, gradient_norm=gradient_norm
-        )
+            objective=objective, evaluation=evaluation, state=state, settings=settings, gradient_norm=gradient_norm,
+            goes_on=(total.iterations if total else 0) + 1 < settings.max_iterations,
+        )  # fmt: skip
+        flattest = Flattest.of(at) if flattest is None else flattest.after(at)
         if termination is None:
             taken = remembered(at, _step(at))
             total, termination = _noted(at, taken, total, callback)
             evaluation, state = taken.evaluation, taken.state
-        if termination in BLURRED and (blurred := noisier(at)) is not None:
-            settings, termination, progress = blurred, None, _progress(objective, blurred)
-            state = replace(state, radius=None, damping=None)  # noise has made them what they are
+        if termination in BLURRED:
+            at = replace(flattest.returned(at), state=state)
+            if (blurred := noisier(at)) is not None:
+                settings, termination, progress = blurred, None, _progress(objective, blurred)
+                at = replace(at, state=replace(state, radius=None, damping=None))  # noise has made them what they are
+            else:
+                at, total, termination = _polished(at, total, termination, callback)
+            total = None if total is None else replace(total, loss_after=at.value)
+            evaluation, state, gradient_norm = at.evaluation, at.state, at.gradient_norm
         if termination in STATIONARY and settings.second_order is not None:
             examined = examine(at, settings.second_order)
             if examined.taken is None:
@@ -165,6 +179,25 @@ def _noted(
     return total, _exhausted(at, taken, total, callback)
 
 
+def _polished(
+    at: Iterate,
+    total: StepReport | None,
+    termination: Termination,
+    callback: Callable[[Evaluation, StepReport], bool] | None,
+) -> tuple[Iterate, StepReport | None, Termination]:
+    """Where a run ends by round-off, after steps that the gradient alone judges."""
+    while (taken := polished(at)) is not None:
+        total, ending = _noted(at, taken, total, callback)
+        evaluation, settings = taken.evaluation, at.settings
+        gradient = settings.projected(evaluation.point, evaluation.gradient())
+        state = taken.state.learned(evaluation.gradient())
+        at = replace(at, evaluation=evaluation, state=state, gradient_norm=scaled_norm(gradient))
+        ending = ending or _converged(gradient, at.gradient_norm, settings)
+        if ending is not None:
+            return at, total, ending
+    return at, total, termination
+
+
 def _exhausted(
     at: Iterate, taken: Taken, total: StepReport, callback: Callable[[Evaluation, StepReport], bool] | None
 ) -> Termination | None:
@@ -173,7 +206,7 @@ def _exhausted(
         return Termination.EVALUATION_LIMIT if at.is_exhausted else taken.termination or Termination.STALLED
     if callback is not None and callback(taken.evaluation, total):
         return Termination.CALLBACK
-    if taken.evaluation.value < at.settings.lower_bound:
+    if taken.evaluation.value < max(at.settings.lower_bound, LOWEST * torch.finfo(at.point.dtype).min):
         return Termination.UNBOUNDED
     change = abs(at.value - taken.evaluation.value)
     tolerance = at.settings.change_tolerance

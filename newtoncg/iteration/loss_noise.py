@@ -37,13 +37,15 @@ def noisier(at: Iterate) -> Settings | None:
 
     Returns:
         The settings with the measured noise; None where the run may not rise within noise, has measured already, or
-        assumed as much: then it is over.
+        assumed as much: then it is over. Methods without products assume nothing, for they judge by the gradient only
+        where noise was measured.
     """
     settings = at.settings
-    if settings.globalization.monotone or not settings.newton or settings.loss_noise > 0.0 or at.is_exhausted:
+    if settings.globalization.monotone or settings.loss_noise > 0.0 or at.is_exhausted:
         return None
+    assumed = noise_of(at) if settings.newton else 0.0
     noise = DEVIATIONS * _deviation(at)
-    return replace(settings, loss_noise=noise) if noise_of(at) < noise < math.inf else None
+    return replace(settings, loss_noise=noise) if assumed < noise < math.inf else None
 
 
 def _deviation(at: Iterate) -> float:
@@ -70,5 +72,5 @@ def _estimates(values: list[float]) -> Iterator[float]:
     """The deviation by differences of order 1, 2, ...; the last but one difference is the last to have a mean."""
     for order in range(1, len(values) - 1):
         values = [after - before for before, after in pairwise(values)]
-        mean_square = math.fsum(value**2 for value in values) / len(values)
+        mean_square = sum(value * value for value in values) / len(values)
         yield math.sqrt(mean_square / math.comb(2 * order, order))

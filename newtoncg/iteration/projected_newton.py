@@ -110,7 +110,7 @@ class _Minimization:
         if alpha > first:
             finite = model.search(d, alpha, first, max_products=self._limit)
             return self._result(self._refine() if finite else CGStatus.NONFINITE, b)
-        cauchy = Piece(change=d * alpha, descent=alpha * slope, curvature=alpha**2 * curvature)
+        cauchy = Piece(change=d * alpha, descent=alpha * slope, curvature=alpha * alpha * curvature)
         return self._from_start(b, Bd, cauchy, Bd * alpha)
 
     def _from_start(self, b: Tensor, Bd: Tensor, cauchy: Piece, cauchy_product: Tensor) -> CGResult:

@@ -102,7 +102,7 @@ def _downhill(at: Iterate, found: SmallestEigenvalue) -> Iterator[Direction]:
             slope=slope * sign,
             expand=True,
             rung=Rung.NEGATIVE_CURVATURE,
-            bend=found.ritz * length**2,
+            bend=found.ritz * length * length,
         )
 
 
@@ -112,11 +112,11 @@ def _probed(at: Iterate, found: SmallestEigenvalue) -> Taken | None:
     noise = LineSearch().noise * at.objective.round_off * abs(at.value)
     for factor in PROBES:
         length = factor * reach(at)
-        explained = 2.0 * (length * abs(slope) + 0.5 * length**2 * abs(found.ritz)) + noise
+        explained = 2.0 * (length * abs(slope) + 0.5 * length * length * abs(found.ritz)) + noise
         for sign in (1.0, -1.0):
             if at.is_exhausted:
                 return None
             after = at.objective.evaluate(torch.add(at.point, found.vector, alpha=sign * length))
-            if -float("inf") < after.value < at.value - explained:
+            if -float("inf") < after.value < at.value - explained and at.admits(after):
                 return accepted(at, after, None, rung=Rung.NEGATIVE_CURVATURE, step_length=sign * length)
     return None

@@ -74,7 +74,7 @@ class _Step:
     def times(self, factor: float) -> _Step:
         """The step ``factor s``; its model value follows from the two terms of m."""
         curvature = -2.0 * (self.predicted + self.slope)
-        predicted = -factor * self.slope - 0.5 * factor**2 * curvature
+        predicted = -factor * self.slope - 0.5 * factor * factor * curvature
         return _Step(self.vector * factor, self.length * factor, self.slope * factor, predicted)
 
 
@@ -90,6 +90,8 @@ def trial_steps(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -
             at, after, step.predicted, monotone=region.monotone
         ):
             ratio, actual_or_since = 1.0, 0.0
+        if region.accepts(ratio, actual_or_since) and not at.admits(after):
+            ratio = actual_or_since = actual = math.nan
         if region.accepts(ratio, actual_or_since):
             further, more = corrected(at, region, solve, after, radius)
             if ratio < 0.25:

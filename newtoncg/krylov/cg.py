@@ -138,7 +138,7 @@ class _Solve:
             if math.isinf(self.radius):
                 return CGStatus.NEGATIVE_CURVATURE
         leaves_ball = math.isfinite(self.radius) and (
-            curved_down or self.zz + alpha * (2.0 * self.zd + alpha * self.dd) >= self.radius**2
+            curved_down or self.zz + alpha * (2.0 * self.zd + alpha * self.dd) >= self.radius * self.radius
         )
         self.length = distance_to_boundary(self.zz, self.zd, self.dd, self.radius) if leaves_ball else alpha
         self.reduction += self.length * (self.ry - 0.5 * self.length * dAd)
@@ -152,7 +152,7 @@ class _Solve:
         """Move the recurrences on to the next direction; returns beta."""
         beta = ry / self.ry
         self.zd = beta * (self.zd + self.length * self.dd)
-        self.dd = ry + beta**2 * self.dd
+        self.dd = ry + beta * beta * self.dd
         self.ry = ry
         self.ratios.append(beta)
         return beta

@@ -107,7 +107,7 @@ class _Rotations:
         gamma = s * self.delta_next - c * alpha
         self.epsilon_next, self.delta_next = s * beta, -c * beta
         self.curvature = -c * gamma  # r'Ar / r'r, Liu & Roosta, eq. (13)
-        image = math.sqrt(max(0.0, self.first**2 - self.residual**2))
+        image = math.sqrt(max(0.0, self.first * self.first - self.residual * self.residual))
         singular = max(SINGULAR * self.tolerance, 5.0 * self.round_off)
         if self.residual * math.hypot(gamma, self.delta_next) < singular * self.norm_estimate * image:
             return CGStatus.CONVERGED

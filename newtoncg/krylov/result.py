@@ -178,7 +178,7 @@ class CGPath:
             zip(self.directions, self.lengths, self.slopes, self.curvatures, strict=True)
         ):
             zz, zd, dd = self._squares(i, z, d)
-            if zz + length * (2.0 * zd + length * dd) >= radius**2:
+            if zz + length * (2.0 * zd + length * dd) >= radius * radius:
                 tau = distance_to_boundary(zz, zd, dd, radius)
                 return z.add_(d, alpha=tau), reduction + tau * (slope - 0.5 * tau * curvature)
             z.add_(d, alpha=length)
@@ -233,7 +233,7 @@ def distance_to_boundary(zz: Number, zd: Number, dd: Number, radius: Number) -> 
     Returns:
         The tau with ``|z + tau d| = radius``; 0 where z is outside already.
     """
-    gap = maximum(0.0, radius**2 - zz)
-    root = sqrt(zd**2 + dd * gap)
+    gap = maximum(0.0, radius * radius - zz)
+    root = sqrt(zd * zd + dd * gap)
     outward = zd > 0.0
     return where(outward, gap, root - zd) / where(outward, zd + root, dd)

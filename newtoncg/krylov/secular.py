@@ -13,6 +13,12 @@ from scipy.optimize import brentq
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
+LARGEST = 1e300
+"""The largest multiplier looked for."""
+
+SMALLEST = 1e-300
+"""The smallest length and weight told from zero."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reduced:
@@ -33,6 +39,7 @@ class Reduced:
     reduction: float
 
 
+@np.errstate(all="ignore")
 def in_ball(theta: Array, c: Array, radius: float) -> Reduced:
     """The minimizer in a ball: Conn, Gould & Toint (2000), Trust-Region Methods, Theorem 7.2.1 and Algorithm 7.3.4.
 
@@ -51,9 +58,10 @@ def in_ball(theta: Array, c: Array, radius: float) -> Reduced:
         h = c / theta
         if float(np.linalg.norm(h)) <= radius:
             return _reduced(theta, c, h, 0.0)
-    return _regularized(theta, c, lambda _: radius, float(np.linalg.norm(c)) / radius)
+    return _regularized(theta, c, lambda _: radius, float(np.linalg.norm(c)) / max(radius, SMALLEST))
 
 
+@np.errstate(all="ignore")
 def with_cubic_penalty(theta: Array, c: Array, sigma: float) -> Reduced:
     """The minimizer of ``m(h) + sigma |h|³/3``: Cartis, Gould & Toint (2011), Math. Program. 127, Theorem 3.1, §6.1.
 
@@ -65,7 +73,8 @@ def with_cubic_penalty(theta: Array, c: Array, sigma: float) -> Reduced:
     Returns:
         The minimizer; its reduction is that of m alone.
     """
-    return _regularized(theta, c, lambda multiplier: multiplier / sigma, math.sqrt(sigma * float(np.linalg.norm(c))))
+    weight = max(sigma, SMALLEST)
+    return _regularized(theta, c, lambda multiplier: multiplier / weight, math.sqrt(weight * float(np.linalg.norm(c))))
 
 
 def _regularized(theta: Array, c: Array, length: Callable[[float], float], reach: float) -> Reduced:
@@ -85,28 +94,34 @@ def _regularized(theta: Array, c: Array, length: Callable[[float], float], reach
     """
     lowest = max(0.0, -float(theta[0]))
     shifted = theta + lowest
-    scale = max(reach, float(np.abs(theta).max()), np.finfo(np.float64).tiny)
-    nearest, farthest = 1e-15 * scale, 2.0 * max(reach, 1e-15 * scale)
+    scale = min(LARGEST, max(reach, float(np.abs(theta).max()), np.finfo(np.float64).tiny))
+    nearest, farthest = 1e-15 * scale, min(LARGEST, 2.0 * max(reach, 1e-15 * scale))
 
     def norm(excess: float) -> float:
         return float(np.linalg.norm(c / (shifted + excess)))
 
     def secular(logarithm: float) -> float:
         excess = math.exp(logarithm)
-        return math.log(length(lowest + excess)) - math.log(max(norm(excess), 1e-300))
+        return math.log(max(length(lowest + excess), SMALLEST)) - math.log(max(norm(excess), SMALLEST))
 
     if secular(math.log(nearest)) >= 0.0:  # even next to the pole h is too short: the hard case
         excess = nearest if lowest > 0.0 else 0.0
         h = c / (shifted + nearest)
         if lowest > 0.0:
-            lack = length(lowest + excess) ** 2 - float(h[1:] @ h[1:])
+            bound = length(lowest + excess)
+            lack = bound * bound - float(h[1:] @ h[1:])
             h[0] = math.copysign(math.sqrt(max(0.0, lack)), float(c[0]) or 1.0)
         return _reduced(theta, c, h, lowest + excess)
+    if not secular(math.log(farthest)) >= 0.0:  # over- or underflow leaves no bracket: the shortest step that is known
+        return _reduced(theta, c, c / (shifted + farthest), lowest + farthest)
     excess = math.exp(brentq(secular, math.log(nearest), math.log(farthest), xtol=1e-14, maxiter=200))
     return _reduced(theta, c, c / (shifted + excess), lowest + excess)
 
 
 def _reduced(theta: Array, c: Array, h: Array, multiplier: float) -> Reduced:
+    """The minimizer with its numbers; NaN, which no trial accepts, where it is too long for its digits."""
+    if not np.isfinite(h).all():
+        h = np.full_like(h, np.nan)
     slope = float(c @ h)
     return Reduced(
         h=h,

@@ -227,5 +227,5 @@ def _objective(
 def _default_tolerance(objective: Objective, start: Evaluation, settings: Settings) -> float:
     if not math.isfinite(start.value):
         return 0.0
-    first = settings.projected(start.point, start.gradient())
-    return float(objective.round_off ** (2.0 / 3.0)) * max(1.0, settings.largest(first))
+    first = settings.largest(settings.projected(start.point, start.gradient()))
+    return float(objective.round_off ** (2.0 / 3.0)) * max(1.0, first) if math.isfinite(first) else 0.0

@@ -64,7 +64,7 @@ def result_at(
     finite = math.isfinite(evaluation.value)
     gradient = evaluation.gradient() if finite else torch.full_like(evaluation.point, math.nan)
     optimality = settings.largest(settings.projected(evaluation.point, gradient))
-    stationary = finite and optimality <= settings.gradient_tolerance
+    stationary = math.isfinite(optimality) and optimality <= settings.gradient_tolerance
     if stationary and report.certificate is None:
         report = replace(report, termination=Termination.GRADIENT)
     report = report.costing(objective.counts, report.seconds)

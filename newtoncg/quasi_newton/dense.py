@@ -129,7 +129,7 @@ class DenseInverse:
     def _update(self, s: Tensor, u: Tensor, sy: float, yu: float, scaling: Scaling) -> None:
         """Add the pair to V and K: with ``s/sqrt(y's)`` and ``u/sqrt(y'u)``, ``u = Hy``, v is ``sqrt(h) s - u``."""
         root, phi, tau = math.sqrt(yu / sy), scaling.phi, scaling.tau
-        block = [[1.0 + phi * root**2 / tau, -phi * root / tau], [-phi * root / tau, (phi - 1.0) / tau]]
+        block = [[1.0 + phi * (root * root) / tau, -phi * root / tau], [-phi * root / tau, (phi - 1.0) / tau]]
         k = 2 * self._pending
         torch.div(s, math.sqrt(sy), out=self._columns[k])
         torch.div(u, math.sqrt(yu), out=self._columns[k + 1])

@@ -71,16 +71,21 @@ def test_a_smooth_loss_has_no_more_than_is_assumed() -> None:
     [
         replace(SETTINGS, globalization=TrustRegion()),
         replace(SETTINGS, globalization=LineSearch()),
-        replace(SETTINGS, newton=False),
         replace(SETTINGS, loss_noise=1e-12),
         replace(SETTINGS, max_evaluations=1),
     ],
-    ids=["monotone trust region", "monotone line search", "no products", "measured before", "no evaluations left"],
+    ids=["monotone trust region", "monotone line search", "measured before", "no evaluations left"],
 )
 def test_nothing_is_evaluated_where_it_would_be_of_no_use(settings: Settings) -> None:
     iterate = at(rough(1e-6), START, settings)
     assert noisier(iterate) is None
     assert iterate.objective.counts.functions == 1
+
+
+def test_without_products_it_is_measured_even_where_it_is_small() -> None:
+    found = noisier(at(smooth, START, replace(SETTINGS, newton=False)))
+    assert found is not None
+    assert 0.0 < found.loss_noise < 1e-13
 
 
 def test_values_that_are_not_finite_are_no_noise() -> None:
@@ -96,6 +101,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "strong-wolfe": {"method": "newton-cg", "globalization": LineSearch(rule="strong-wolfe", monotone=False)},
     "cubic": {"method": "cubic-newton"},
     "enriched": {"method": "enriched"},
+    "l-bfgs": {"method": "l-bfgs"},
 }
 
 

@@ -101,12 +101,44 @@ def test_a_run_that_would_end_in_noise_measures_it_and_goes_on(name: str, dtype:
     assert float(result.jac.double().norm()) <= 2.5 * permitted(problem, result.x)
 
 
+WANDERING = [
+    ("hilbert_10", torch.float32, "trust-ncg"),
+    ("hilbert_10", torch.float32, "newton-cg"),
+    ("nist_mgh17_1", torch.float64, "enriched"),
+    ("nist_boxbod_1", torch.float32, "enriched"),
+    ("nist_rat43_1", torch.float64, "enriched"),
+    ("gaussian", torch.float64, "l-bfgs"),
+    ("gaussian", torch.float64, "ss-bfgs"),
+    ("jennrich_sampson", torch.float64, "l-bfgs"),
+]
+"""Floors of the loss that are flat to its round-off: last iterates have had gradients 100 to 10 000 times as large."""
+
+
+@pytest.mark.parametrize(("name", "dtype", "method"), WANDERING, ids=str)
+def test_a_run_over_a_flat_floor_ends_where_the_gradient_is_smallest(
+    name: str, dtype: torch.dtype, method: str
+) -> None:
+    problem = by_name(name)
+    seen: list[newtoncg.MinimizeResult] = []
+    result = newtoncg.minimize(
+        problem.fun, problem.start(dtype=dtype), tol=0.0, check="never", method=method, callback=seen.append
+    )
+    norm = float(result.jac.double().norm())
+    assert norm <= 10.0 * permitted(problem, result.x)
+    assert torch.equal(result.jac, gradient(problem, result.x))
+    assert result.fun == float(problem.fun(result.x)) == result.report.loss_after
+    equal = [r for r in seen if abs(r.fun - result.fun) <= 5.0 * torch.finfo(dtype).eps * abs(result.fun)]
+    assert norm <= min(float(r.jac.double().norm()) for r in equal)
+
+
 @DTYPES
 @EVERY
 @pytest.mark.parametrize("name", ["power_100", "quartic_sum", "griewank", "helical_valley_start_10x"])
 def test_squares_that_underflow_end_the_run_quietly(name: str, kind: str, dtype: torch.dtype) -> None:
     """The square of a gradient's norm is rounded to zero long before the gradient is."""
     problem = by_name(name)
-    result = newtoncg.minimize(problem.fun, problem.start(dtype=dtype), tol=0.0, check="never", **KINDS[kind])
+    result = newtoncg.minimize(
+        problem.fun, problem.start(dtype=dtype), tol=0.0, check="never", max_iter=400, **KINDS[kind]
+    )
     assert float(result.jac.double().norm()) < 1e-18
     assert bool(result.x.isfinite().all())
