@@ -8,6 +8,7 @@ module            does
 compiled          the function that users hold; chooses the program of a signature
 environment       finds all tensors and numbers that the function can see: the signature
 compiler          from a call to a program, by the first way that can be traced and is right
+shortening        the loss with fewer matrix products, where it differentiates inside
 tracing           one graph of value, gradient and product, with
 substitution      the tensors of the trace in the place of the function's own,
 functionalization no writes into memory, and

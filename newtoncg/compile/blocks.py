@@ -9,12 +9,12 @@ from typing import final
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from newtoncg.compile.clock import clock_of
 from newtoncg.graphs import simplify
 from newtoncg.graphs.lowering import Run, lower_plainly
-from newtoncg.graphs.tracing import tracing_conditions, without_pytrees
+from newtoncg.graphs.recording import Recorder
+from newtoncg.graphs.tracing import tracing_conditions
 
 logger = logging.getLogger(__name__)
 
@@ -80,12 +80,11 @@ class BlockProducts:
         dims = tuple(0 if tensor is not None else None for tensor in moving)
         forward: Callable[..., tuple[Tensor, ...]] = self._module.forward
         arguments = _merged(fixed, moving)
-        with torch.no_grad(), tracing_conditions():
-            module = make_fx(torch.vmap(forward, in_dims=dims), tracing_mode="fake", _allow_non_fake_inputs=True)(
-                *arguments
-            )
-        module = without_pytrees(module)
-        run = lower_plainly(simplify(module))
+        recorder = Recorder({}, {})
+        recorder.add_inputs(arguments)
+        with torch.no_grad(), tracing_conditions(), recorder:
+            results = torch.vmap(forward, in_dims=dims)(*arguments)
+        run = lower_plainly(simplify(recorder.module(results)))
 
         def batched(fixed: Arguments, moving: Arguments) -> Sequence[Tensor]:
             return run(*_merged(fixed, moving))

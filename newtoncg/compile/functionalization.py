@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from newtoncg.compile.substitution import TraceError
 from newtoncg.graphs.operations import is_mutation
-from newtoncg.graphs.tracing import without_pytrees
+from newtoncg.graphs.recording import Recorder
 
 aten = torch.ops.aten
 
@@ -22,7 +21,7 @@ def functional(recorded: GraphModule, examples: Sequence[Tensor]) -> GraphModule
 
     Args:
         recorded: What was recorded.
-        examples: Tensors for its placeholders.
+        examples: Tensors for its placeholders; what the graph writes into them is written.
 
     Returns:
         The graph; writes into inputs come last in it.
@@ -33,11 +32,11 @@ def functional(recorded: GraphModule, examples: Sequence[Tensor]) -> GraphModule
     def run(*values: Tensor) -> Any:  # noqa: ANN401
         return Interpreter(recorded).run(*values)
 
-    with torch.no_grad():
-        module: GraphModule = make_fx(torch.func.functionalize(run), tracing_mode="fake", _allow_non_fake_inputs=True)(
-            *examples
-        )
-    return without_pytrees(module)
+    recorder = Recorder({}, {})
+    recorder.add_inputs(examples)
+    with torch.no_grad(), recorder:
+        results = torch.func.functionalize(run)(*examples)
+    return recorder.module(results)
 
 
 def return_writes(module: GraphModule, inputs: int) -> tuple[int, ...]:

@@ -104,7 +104,9 @@ def split(trace: Trace, max_memory: int | None) -> Plan:
     Returns:
         The stages.
     """
-    return _Splitter(replace(trace, module=copy.deepcopy(trace.module)), max_memory).plan()
+    if trace.written:  # the graph is changed
+        trace = replace(trace, module=copy.deepcopy(trace.module))
+    return _Splitter(trace, max_memory).plan()
 
 
 class _Splitter:
@@ -167,7 +169,8 @@ class _Splitter:
     def _needed(self, nodes: Set[Node], results: Iterable[Node | None]) -> list[Node]:
         """What some nodes, or results, take from elsewhere, in order."""
         used = {source for node in nodes for source in node.all_input_nodes} | {r for r in results if r is not None}
-        return [node for node in self._nodes if node in used - nodes and node.op != "get_attr"]
+        needed = used - nodes
+        return [node for node in self._nodes if node in needed and node.op != "get_attr"]
 
     def _recompute(self) -> None:
         """Move cheap nodes to the product, so that what is kept becomes least."""
@@ -204,7 +207,8 @@ class _Splitter:
         later = [self._members[other] for other in (Store.GRADIENT, Store.POINT) if other > store]
         used = {source for nodes in later for node in nodes for source in node.all_input_nodes} | set(self._frontier)
         used |= {node for node in (*self._gradients, *self._products) if node is not None}
-        return [node for node in self._nodes if node in used & self._members[store] and not _is_final(node, self)]
+        used &= self._members[store]
+        return [node for node in self._nodes if node in used and not _is_final(node, self)]
 
     def _fresh(
         self, graph: Graph, results: Sequence[Node | None], copies: dict[Node, Node], protected: set[Node]

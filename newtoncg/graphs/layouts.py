@@ -8,11 +8,11 @@ measure it.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch.fx import Graph, GraphModule, Node
-from torch.utils import _pytree
 
 from newtoncg.graphs.identities import remove_identities
 from newtoncg.graphs.operations import insert, is_operation, value
@@ -72,16 +72,15 @@ def _transposed(graph: Graph, node: Node) -> Node:
 
 def _propagate_layouts(graph: Graph) -> None:
     """Let the nodes know the new order of memory of their results; what shows one order only may copy now."""
+    known = (node.meta.get("val") for node in graph.nodes)
+    mode: Any = next((tensor.fake_mode for tensor in known if hasattr(tensor, "fake_mode")), nullcontext())
     for node in graph.nodes:
         if not is_operation(node):
             continue
         node.target = aten.reshape.default if node.target in _VIEWS else node.target
         args, kwargs = torch.fx.map_arg((node.args, node.kwargs), lambda source: source.meta["val"])
-        leaves = _pytree.tree_leaves((args, kwargs))
-        mode = next((leaf.fake_mode for leaf in leaves if hasattr(leaf, "fake_mode")), None)
-        if mode is not None:
-            with torch.no_grad(), mode:
-                node.meta["val"] = node.target(*args, **kwargs)
+        with torch.no_grad(), mode:
+            node.meta["val"] = node.target(*args, **kwargs)
 
 
 def _restore(graph: Graph, strides: list[tuple[int, ...]]) -> None:

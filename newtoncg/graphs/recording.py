@@ -1,7 +1,7 @@
 """A recording of what reaches PyTorch's kernels while a function runs, below every kind of differentiation.
 
-`make_fx` records the same, at five to ten times the cost of an operation, and traces again for what this does in one
-go: operations are taken apart as they arrive, and those on marked inputs by rules of their own.
+`make_fx` records the same at several times the cost. Operations can be taken apart as they arrive, those on marked
+inputs by rules of their own, so that one recording is enough.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 (what any operation returns)
+        if set(types) - {Tensor}:  # subclasses, which know what they are made of
+            return NotImplemented
         kwargs = dict(kwargs or {})
         if func in _UNRECORDED:
             return func(*args, **kwargs)

@@ -60,13 +60,6 @@ def _leave_views_alone(graph: Graph) -> None:
         node.target = _OUT_OF_PLACE.get(node.target, node.target)
 
 
-def without_pytrees(module: GraphModule) -> GraphModule:
-    """The same graph with one placeholder per tensor and a flat list of results."""
-    graph = module.graph
-    graph.set_codegen(torch.fx.graph.CodeGen())
-    return GraphModule(module, graph)
-
-
 @contextmanager
 def tracing_conditions() -> Iterator[None]:
     """Kernels that can be differentiated twice, in forward mode too, and generators that are put back."""

@@ -7,7 +7,7 @@ of an operation that is linear in one argument tells where its result vanishes t
 from __future__ import annotations
 
 import operator
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 import torch
@@ -26,6 +26,10 @@ _CREATIONS = {
     aten.ones.default: 1.0,
     aten.ones_like.default: 1.0,
     aten.new_ones.default: 1.0,
+}
+_LIKE: Mapping[Any, Any] = {
+    aten.zeros_like.default: aten.zeros.default,
+    aten.ones_like.default: aten.ones.default,
 }
 _FILLS = {
     aten.full.default: 1,
@@ -72,7 +76,9 @@ def remove_zeros_and_ones(graph: Graph, derivatives: Set[Node]) -> None:
         constant = _uniform_value(node, uniform, derivatives)
         if constant is not None:
             uniform[node] = constant
-        replacement = _replacement(graph, node, uniform) if node in derivatives else None
+        replacement = _made_like(graph, node)
+        if replacement is None and node in derivatives:
+            replacement = _replacement(graph, node, uniform)
         if replacement is None:
             continue
         if constant is not None:
@@ -126,6 +132,18 @@ def _is_backward(node: Node) -> bool:
     first, *others = target._schema.arguments
     gradients = [a for a in others if a.name.startswith("grad") and "Tensor" in str(a.type)]
     return target._schema.name.endswith("_backward") and first.name.startswith("grad") and not gradients
+
+
+def _made_like(graph: Graph, node: Node) -> Node | None:
+    """What is made like another tensor, made from its shape alone."""
+    target = _LIKE.get(node.target)
+    if target is None or not is_tensor(node) or not value(node).is_contiguous():
+        return None
+    like = value(node)
+    made = graph.call_function(target, (list(like.shape),), {"dtype": like.dtype, "device": like.device})
+    made.meta["val"] = like
+    node.append(made)
+    return made
 
 
 def _replacement(graph: Graph, node: Node, uniform: dict[Node, float]) -> Node | None:

@@ -103,6 +103,13 @@ def test_a_zero_that_is_needed_all_the_same_is_made_directly() -> None:
     torch.testing.assert_close(module(x)[0], torch.cat([x, torch.zeros(3, 3)]))
 
 
+def test_what_is_made_like_another_tensor_needs_its_shape_alone() -> None:
+    module = traced(lambda x: [torch.ones_like(x.sin()) + x, torch.zeros_like(x.exp())], torch.randn(3, 3))
+    remove_zeros_and_ones(module.graph, set())
+    remove_dead_code(module.graph)
+    assert operations(module) == ["ones", "add", "zeros"]
+
+
 def test_outside_derivatives_a_product_with_zero_may_be_no_zero() -> None:
     x = torch.tensor([1.0, float("inf")])
     module = traced(lambda x: [x * torch.zeros_like(x)], x)
