@@ -32,6 +32,7 @@ class SolverState:
         preconditioner: What the preconditioner is rebuilt from; None before the first solve.
         inverse: The dense inverse Hessian that learns in the place of `memory`; None for none. Of one run alone.
         recent: The last steps, for non-monotone tests.
+        x_scale: The scales of the variables that all of this is in, shape ``(n,)``; None for those of the objective.
         pace: Where the enriched method stands; None before its first step.
     """
 
@@ -48,6 +49,7 @@ class SolverState:
     inverse: DenseInverse | None = None
     recent: RecentSteps = NO_STEPS
     pace: Pace | None = None
+    x_scale: Tensor | None = None
 
     @property
     def quasi_newton(self) -> LBFGSMemory | DenseInverse:

@@ -17,6 +17,7 @@ from newtoncg.globalization import SecondOrder
 from newtoncg.iteration import StepReport, run
 from newtoncg.krylov import CGObserver
 from newtoncg.krylov.forcing import ForcingChoice
+from newtoncg.objective import in_given_units
 from newtoncg.optimizer.cg_hooks import CGHooks
 from newtoncg.optimizer.closure_checks import require_closure, require_steppable
 from newtoncg.optimizer.options import OPTIONS, plain_group, plain_preconditioner, preconditioner_of, validate
@@ -24,6 +25,7 @@ from newtoncg.optimizer.problem import objective_from, settings_from, stepped
 from newtoncg.optimizer.replicas import require_replicas
 from newtoncg.optimizer.state import ENTRY_KEYS, initial_entry, restore_tensors, solver_state_of
 from newtoncg.optimizer.transaction import commit, unchanged_on_error, without_unknowns
+from newtoncg.optimizer.units import begin
 from newtoncg.processes import ProcessesChoice, ProcessGroupChoice
 
 
@@ -68,6 +70,7 @@ class NewtonCG(Optimizer):
         second_order: Whether saddle points are left, where the gradient does not exceed `tolerance_grad`, and minima
             certified (:attr:`StepReport.certificate`), at up to 500 products there; or a
             :class:`newtoncg.globalization.SecondOrder` with settings.
+        x_scale: ``"auto"`` scales parameters in units many orders of magnitude apart (docs/units.md); None does not.
         lower: The lower bounds of the parameters: a number, or a tensor that broadcasts to each of them; None for none.
             Parameters outside are projected when a step begins; no closure is called outside. For the trust region,
             with `preconditioner` None or Jacobi.
@@ -117,6 +120,7 @@ class NewtonCG(Optimizer):
         forcing: ForcingChoice = "eisenstat-walker",
         check: str = "first-step",
         second_order: bool | SecondOrder = False,
+        x_scale: str | None = "auto",
         lower: float | Tensor | None = None,
         upper: float | Tensor | None = None,
         process_group: ProcessGroupChoice = "default",
@@ -139,6 +143,7 @@ class NewtonCG(Optimizer):
             "forcing": plain(forcing),
             "check": check,
             "second_order": plain(second_order),
+            "x_scale": x_scale,
             "lower": lower,
             "upper": upper,
         }
@@ -244,8 +249,9 @@ class NewtonCG(Optimizer):
             before = parameters.read()
             if settings.box is not None:
                 enter(settings.box, parameters)
-            outcome = run(objective, objective.start(), state, settings, started=started)
-            objective.finish(outcome.evaluation.point if outcome.has_begun else before)
+            at = begin(objective, state, settings, options, first=not entries[0]["step"])
+            outcome = run(at.objective, at.evaluation, at.state, at.settings, started=started)
+            objective.finish(in_given_units(outcome.evaluation).point if outcome.has_begun else before)
             commit(outcome, objective, self.state, capacity=capacity)
             self._report = outcome.report
         return objective.first_returned

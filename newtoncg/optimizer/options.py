@@ -17,7 +17,8 @@ from newtoncg.preconditioners import CustomPreconditioner, Preconditioner
 
 OPTIONS = (
     "lr", "max_iter", "max_eval", "max_cg_iter", "tolerance_grad", "tolerance_change", "history_size", "weight_decay",
-    "maximize", "curvature", "globalization", "preconditioner", "forcing", "check", "second_order", "lower", "upper",
+    "maximize", "curvature", "globalization", "preconditioner", "forcing", "check", "second_order", "x_scale",
+    "lower", "upper",
 )  # fmt: skip
 """The names of all options, in the order of the constructor."""
 
@@ -77,6 +78,8 @@ def validate(options: Mapping[str, Any], unknown: Iterable[str] = ()) -> None:
         raise unknown_choice("curvature", options["curvature"], CURVATURES)
     if options["check"] not in CHECKS:
         raise unknown_choice("check", options["check"], CHECKS)
+    if options["x_scale"] not in {"auto", None}:
+        raise ValueError(f"x_scale of NewtonCG must be 'auto' or None; received {options['x_scale']!r}")
     _require_damped_options(options)
     if options["preconditioner"] != CUSTOM:
         preconditioner_from(options["preconditioner"])

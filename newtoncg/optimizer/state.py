@@ -24,7 +24,7 @@ from newtoncg.vectors import ParameterVector
 
 Entry: TypeAlias = dict[str, Any]
 
-_VECTORS = ("last_step", "last_gradient")
+_VECTORS = ("last_step", "last_gradient", "x_scale")
 _BLOCKS = ("history_steps", "history_gradient_changes")
 
 
@@ -62,7 +62,7 @@ def initial_entry(parameter: Tensor, history_size: int, capacity: int = 0) -> En
     blocks["preconditioner_vectors"] = torch.zeros((capacity, *real.shape), dtype=dtype, device=real.device)
     numbers = {
         "step": 0, "size": 0, "pairs": 0, "has_last": 0, "history_scale": 1.0, "step_norm": 0.0, "radius": 0.0,
-        "damping": 0.0, "factorize_below": 0.0,
+        "damping": 0.0, "factorize_below": 0.0, "scaled": 0,
         "forcing_gradient_norm": 0.0, "forcing_residual_norm": 0.0, "forcing_term": 0.0, "source": 0, "verified": 0,
         "preconditioner_rows": -1, "preconditioner_scale": 1.0, "preconditioner_age": 0,
         **_recent_numbers(NO_STEPS), **_pace_numbers(None),
@@ -124,7 +124,7 @@ def solver_state_of(
         scale=float(first["history_scale"]),
         is_long=bool(first["pace_known"]),  # as the enriched method has it
     )
-    step, gradient = (parameters.join([e[key] for e in entries]) for key in _VECTORS)
+    step, gradient, x_scale = (parameters.join([e[key] for e in entries]) for key in _VECTORS)
     previous = PreviousSolve(
         gradient_norm=float(first["forcing_gradient_norm"]),
         residual_norm=float(first["forcing_residual_norm"]),
@@ -142,6 +142,7 @@ def solver_state_of(
         preconditioner=_preconditioner_of(entries, parameters, capacity),
         recent=_recent_of(first),
         pace=_pace_of(first),
+        x_scale=x_scale if first["scaled"] else None,
     )
 
 
@@ -194,7 +195,8 @@ def entries_of(
     ``has_last``; ``radius``, ``damping``, ``factorize_below``, ``step_norm`` and ``forcing_*`` are those of the last
     step, 0 where there is none; ``preconditioner_vectors`` holds ``preconditioner_rows`` vectors, -1 before the first
     solve, beside their scale and age; ``recent_*`` holds the steps that non-monotone tests remember, oldest first;
-    ``pace_*`` say where the enriched method stands; ``source`` and ``verified`` say where products
+    ``pace_*`` say where the enriched method stands; ``x_scale`` holds the scales of the variables that all of this is
+    in, if ``scaled``; ``source`` and ``verified`` say where products
     come from and whether they were compared with differences.
 
     Args:
@@ -219,6 +221,7 @@ def entries_of(
         "radius": state.radius or 0.0,
         "damping": state.damping or 0.0,
         "factorize_below": state.factorize_below or 0.0,
+        "scaled": int(state.x_scale is not None),
         "forcing_gradient_norm": previous.gradient_norm if previous else 0.0,
         "forcing_residual_norm": previous.residual_norm if previous else 0.0,
         "forcing_term": previous.term if previous else 0.0,
@@ -234,6 +237,7 @@ def entries_of(
     columns = {
         "last_step": parameters.unflatten(zero if state.step is None else state.step),
         "last_gradient": parameters.unflatten(zero if state.gradient is None else state.gradient),
+        "x_scale": parameters.unflatten(zero if state.x_scale is None else state.x_scale),
         "history_steps": parameters.unflatten(_padded(memory.steps, memory.history_size, zero)),
         "history_gradient_changes": parameters.unflatten(_padded(memory.changes, memory.history_size, zero)),
         "preconditioner_vectors": parameters.unflatten(_padded([] if kept is None else kept.vectors, capacity, zero)),
