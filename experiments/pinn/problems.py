@@ -51,7 +51,7 @@ PROBLEMS = {
     "poisson": Problem(equation=Poisson),
     "reaction": Problem(equation=Reaction),
     "convection": Problem(equation=Convection),
-    "burgers": Problem(equation=Burgers),
+    "burgers": Problem(equation=Burgers, interior=4000, seconds=60.0),  # 1000 leave the shock open to some seeds
     "burgers-uniform": Problem(equation=lambda: Burgers(grading=0.0)),
     "wave": Problem(equation=Wave, seconds=60.0),
     "helmholtz": Problem(equation=Helmholtz),
