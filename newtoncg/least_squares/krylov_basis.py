@@ -104,8 +104,7 @@ class LanczosSystem:
             self._V = torch.cat([self._V, self._V.new_empty(BLOCK + k // 2, self._J.columns)])
             self._U = torch.cat([self._U, self._U.new_empty(BLOCK + k // 2, self._J.rows)])
         torch.div(self._w, self._beta, out=self._V[k])
-        self._U[k] = self._J.forward(self._V[k])
-        w = self._J.adjoint(self._U[k])
+        self._U[k], w = self._J.normal(self._V[k])
         alpha, basis = dot(self._U[k], self._U[k]), self._V[: k + 1]
         for _ in range(2):
             w = w - basis.t() @ (basis @ w)

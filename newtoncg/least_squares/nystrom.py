@@ -9,6 +9,7 @@ from torch import Tensor
 
 from newtoncg.krylov import cg
 from newtoncg.least_squares.damped import DampedStep
+from newtoncg.least_squares.jacobian import normal_product
 from newtoncg.linear_operator import FunctionOperator, LinearOperator
 from newtoncg.preconditioners.nystrom import nystrom_factor, orthonormal_columns
 
@@ -74,7 +75,7 @@ class NystromSystem:
 
     def _solved(self, right: Tensor, damping: float) -> tuple[Tensor, float]:
         def product(v: Tensor) -> Tensor:
-            return (self._J.t() @ (self._J @ v)).add_(v, alpha=damping)
+            return normal_product(self._J, v)[1].add_(v, alpha=damping)
 
         operator = FunctionOperator(product, right.numel(), right.dtype, right.device)
         inverse = self._inverse(damping)

@@ -18,6 +18,7 @@ from newtoncg.least_squares import (
     StoredJacobian,
     fading_scales,
 )
+from newtoncg.least_squares import jacobian as jacobian_module
 from newtoncg.least_squares.choice import products_worth
 from newtoncg.least_squares.factorized import KernelSystem, NormalSystem, gram
 from newtoncg.least_squares.krylov_basis import LanczosSystem
@@ -43,6 +44,18 @@ def dense_step(J: Tensor, r: Tensor, damping: float) -> Tensor:
     right = torch.cat([-r, torch.zeros(n, dtype=r.dtype)])
     solution: Tensor = torch.linalg.lstsq(stacked, right[:, None]).solution[:, 0]
     return solution
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (20, 30), (7, 5), (1, 3), (0, 4), (5, 0)])
+def test_products_in_one_pass_over_blocks_of_rows_are_those_in_two(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(jacobian_module, "CACHED", 3 * 8 * 20)  # three rows of 20, which divide none of these
+    generator = torch.Generator().manual_seed(0)
+    J, v = (torch.randn(*size, generator=generator, dtype=torch.float64) for size in (shape, shape[1:]))
+    forward, normal = StoredJacobian(J).normal(v)
+    torch.testing.assert_close(forward, J @ v)
+    torch.testing.assert_close(normal, J.t() @ (J @ v))
 
 
 def lanczos(J: Tensor, r: Tensor) -> DampedSystem:
