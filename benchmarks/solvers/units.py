@@ -73,10 +73,11 @@ iterations.
 - The default tolerance is then for the gradient in z, as is `result.optimality`; a `tol` that is given is for the
   gradient in x.
 - Nothing is looked for where something is measured in x: with `bounds`, a `preconditioner`, or a radius of one's own,
-  and where no exact products are made. `NewtonCG` does the same at its first step, and keeps the scales with its
-  state, from a spread of 1e7 on where the scales are 1e6 apart: networks of up to six layers that we looked at
-  stay below the one or the other. ``x_scale=None`` switches it off. `newton-exact`, whose first step would cost twice as much, looks from a spread
+  and where no exact products are made. `newton-exact`, whose first step would cost twice as much, looks from a spread
   of 1e7 on.
+- `NewtonCG` does the same at its first step and keeps the scales with its state, from a spread of 1e7 on where the
+  scales are 1e6 apart: networks of up to six layers that we looked at stay below the one or the other.
+  ``x_scale=None`` switches it off.
 """
 
 
