@@ -45,6 +45,12 @@ def capped_cg(
     kappa``, and as many again for the latter. The norms of ``Ad``, ``Az`` and ``Ar``, by which the paper learns
     ``|A|``, come from the coefficients of conjugate gradients. One product and one transfer an iteration; 6 n-vectors.
 
+    A building block for algorithms whose worst case must be known. No method of the package takes its steps by it: its
+    accuracy, a part of the inverse condition, leaves nothing of truncation. In the place of `cg` in ``"newton-cg"``, on
+    62 problems of the table, it cost 2.3, 1.6 and 1.7 times as much for eps = 1e-3, 1e-5 and 1e-8 of ``|A|``, and the
+    method solved 43, 50 and 56 of them instead of 56. Negative curvature is told by `cg` itself, and points are
+    certified by :func:`newtoncg.krylov.smallest_eigenvalue.smallest_eigenvalue`, the oracle of the same paper.
+
     Args:
         A: The operator, of any sign.
         b: The right-hand side, shape ``(n,)``, not zero.
