@@ -14,6 +14,7 @@ from torch import Tensor
 import newtoncg
 from benchmarks.solvers.records import FORWARD, GRADIENT, PRODUCT
 from newtoncg.globalization import TrustRegion
+from newtoncg.krylov.forcing import ForcingChoice
 
 PAGE = Path("docs/valleys.md")
 
@@ -40,9 +41,9 @@ def rosenbrock(x: Tensor) -> Tensor:
     return (100.0 * (x[1:] - x[:-1].square()).square() + (1.0 - x[:-1]).square()).sum()
 
 
-def ours(method: str, region: TrustRegion | None, x0: Tensor) -> Count:
+def ours(method: str, region: TrustRegion | None, x0: Tensor, *, forcing: ForcingChoice = "eisenstat-walker") -> Count:
     """A run of ours to the default tolerance; None for the method's own globalization."""
-    found = newtoncg.minimize(rosenbrock, x0, method=method, globalization=region)
+    found = newtoncg.minimize(rosenbrock, x0, method=method, globalization=region, forcing=forcing)
     return found.nit, FORWARD * found.nfev + GRADIENT * found.njev + PRODUCT * found.nhev
 
 
@@ -74,6 +75,8 @@ def rows() -> dict[str, Callable[[Tensor], Count]]:
                 region = TrustRegion(monotone=False, corrections=corrections, memory=memory)
                 name = f"{method}, corrections={corrections}, memory={memory}"
                 table[name] = partial(ours, method, region)
+    region = TrustRegion(monotone=False, corrections=4, memory=10)
+    table["trust-krylov, corrections=4, memory=10, forcing=1e-3"] = partial(ours, "trust-krylov", region, forcing=1e-3)
     return table
 
 
@@ -100,6 +103,8 @@ product {PRODUCT}, a dense Hessian {SIZE} products.
 - `corrections=4`, the setting of `newton-exact` and `trust-krylov`, goes on from an accepted point with the Hessian
   that the step was made with and the gradient there, which is the stiff part that a straight step leaves beside the
   bottom of a curved valley. Each costs a gradient and no product.
+- With subproblems solved to 1e-3 and both settings, `trust-krylov` takes under 120 steps from the usual starts, by
+  products alone, at more cost than with its own settings: steps are not what is paid for, and it is no default.
 - `memory=10` compares with the highest of ten losses (Toint 1996), so that steps may climb out of the bottom. It saves
   more here than on the problem table, where it loses other minima, and is therefore an option and no default.
 """

@@ -134,3 +134,11 @@ def test_cubic_is_a_globalization_of_other_methods_too() -> None:
     result = newtoncg.minimize(rosenbrock, start(), globalization="cubic", preconditioner="jacobi")
     assert result.success
     assert result.report.damping > 0.0
+
+
+def test_a_long_valley_takes_under_120_steps_by_products_alone() -> None:
+    region = newtoncg.TrustRegion(monotone=False, corrections=4, memory=10)
+    x0 = torch.zeros(100, dtype=torch.float64)
+    result = newtoncg.minimize(rosenbrock, x0, method="trust-krylov", globalization=region, forcing=1e-3)
+    assert result.success
+    assert result.nit < 120
