@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 LOWEST = 1e-8
 """Our choice: a loss below so much of the most negative number, in float32 -3e30, counts as unbounded in any case."""
 
+TRIES = 0.5
+"""Our choice: so many iterations without progress, in proportion to those so far, end a run without products."""
+
 CURVATURE_NAMES = {
     CurvatureSource.EXACT: "exact",
     CurvatureSource.DIFFERENCES: "differences",
@@ -105,11 +108,12 @@ def run(
         if termination is None:
             taken = remembered(at, _step(at))
             total, termination = _noted(at, taken, total, callback)
-            evaluation, state = taken.evaluation, taken.state
+            evaluation, state = _limited(termination, flattest, at, taken)
+            total = replace(total, loss_after=evaluation.value)
         if termination in BLURRED:
             at = replace(flattest.returned(at), state=state)
             if (blurred := noisier(at)) is not None:
-                settings, termination, progress = blurred, None, _progress(objective, blurred)
+                settings, termination, progress = blurred, None, _progress(objective, blurred, total)
                 at = replace(at, state=replace(state, radius=None, damping=None))  # noise has made them what they are
             else:
                 at, total, termination = _polished(at, total, termination, callback)
@@ -137,10 +141,24 @@ def run(
     return Outcome(evaluation=evaluation, state=state, report=report)
 
 
-def _progress(objective: Objective, settings: Settings) -> Progress[float]:
-    """The watch for the end by round-off: over the highest loss of a memory, which falls once in its length."""
+def _progress(objective: Objective, settings: Settings, total: StepReport | None = None) -> Progress[float]:
+    """The watch for the end by round-off: over the highest loss of a memory, which falls once in its length.
+
+    Where the loss no longer tells, methods without products get more tries the longer they have taken so far: their
+    gradients rise many times between falls.
+
+    Args:
+        objective: The objective.
+        settings: The settings.
+        total: The report so far, where the loss no longer tells; None before.
+
+    Returns:
+        The watch.
+    """
     progress = Progress.starting(0.0, objective.round_off)
     progress.patience += settings.memory - 1
+    if total is not None and not settings.newton:
+        progress.patience = max(progress.patience, int(TRIES * total.iterations))
     return progress
 
 
@@ -177,6 +195,19 @@ def _noted(
         total = replace(total, certificate=CurvatureCertificate())
     logger.info("loss %.6e -> %.6e: %s", at.value, taken.evaluation.value, taken.report.message)
     return total, _exhausted(at, taken, total, callback)
+
+
+def _limited(
+    termination: Termination | None, flattest: Flattest, at: Iterate, taken: Taken
+) -> tuple[Evaluation, SolverState]:
+    """The next point and state; an earlier point where the limit ends a run whose loss no longer tells."""
+    if termination is not Termination.ITERATION_LIMIT or not at.settings.loss_noise > 0.0:
+        return taken.evaluation, taken.state
+    gradient = at.settings.projected(taken.evaluation.point, taken.evaluation.gradient())
+    end = flattest.returned(replace(at, evaluation=taken.evaluation, gradient_norm=scaled_norm(gradient)))
+    if end.evaluation is taken.evaluation:
+        return taken.evaluation, taken.state
+    return end.evaluation, replace(taken.state, step=None, gradient=None)  # a step that is undone teaches nothing
 
 
 def _polished(

@@ -110,6 +110,7 @@ WANDERING = [
     ("gaussian", torch.float64, "l-bfgs"),
     ("gaussian", torch.float64, "ss-bfgs"),
     ("jennrich_sampson", torch.float64, "l-bfgs"),
+    ("chebyquad_20", torch.float64, "l-bfgs"),
 ]
 """Floors of the loss that are flat to its round-off: last iterates have had gradients 100 to 10 000 times as large."""
 
@@ -129,6 +130,19 @@ def test_a_run_over_a_flat_floor_ends_where_the_gradient_is_smallest(
     assert result.fun == float(problem.fun(result.x)) == result.report.loss_after
     equal = [r for r in seen if abs(r.fun - result.fun) <= 5.0 * torch.finfo(dtype).eps * abs(result.fun)]
     assert norm <= min(float(r.jac.double().norm()) for r in equal)
+
+
+def test_the_limit_of_iterations_ends_a_wandering_run_where_the_gradient_was_smallest() -> None:
+    """The loss of chebyquad_20 is flat long before the gradient of l-bfgs is small."""
+    problem = by_name("chebyquad_20")
+    norms: list[float] = []
+    result = newtoncg.minimize(
+        problem.fun, problem.start(), tol=0.0, check="never", method="l-bfgs", max_iter=292,
+        callback=lambda r: norms.append(float(r.jac.norm())),
+    )  # fmt: skip
+    assert result.status is newtoncg.status.Termination.ITERATION_LIMIT
+    assert float(result.jac.norm()) < 0.5 * norms[-1]
+    assert result.report.loss_after == result.fun
 
 
 @DTYPES
