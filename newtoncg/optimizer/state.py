@@ -40,7 +40,7 @@ def _recent_numbers(recent: RecentSteps) -> dict[str, float]:
 
 def _pace_numbers(pace: Pace | None) -> dict[str, float]:
     """Where the enriched method stands, in plain numbers; ``pace_known`` is 0 before its first step."""
-    numbers = {f"pace_{name}": float(value) for name, value in asdict(pace or Pace(value=0.0)).items()}
+    numbers = {f"pace_{name}": float(value) for name, value in asdict(pace or Pace(value=0.0, end=0.0)).items()}
     return {"pace_known": float(pace is not None), **numbers}
 
 
