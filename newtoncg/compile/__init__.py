@@ -11,7 +11,7 @@ compiler          from a call to a program, by the first way that can be traced 
 shortening        the loss with fewer matrix products, where it differentiates inside
 tracing           one graph of value, gradient and product, with
 substitution      the tensors of the trace in the place of the function's own,
-functionalization no writes into memory, and
+writes            writes into inputs as results, and
 decompositions    the operations that a trace takes apart
 passes            makes the graph short, with `newtoncg.graphs`
 renderings        its matrix products in several orders of memory; the fastest is kept

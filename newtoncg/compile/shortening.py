@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from newtoncg.compile.decompositions import BELOW_AUTOGRAD
-from newtoncg.compile.functionalization import functional
 from newtoncg.compile.substitution import Substitution, require_scalar
 from newtoncg.compile.tracing import resolve_constants
 from newtoncg.curvature import collect_outputs
 from newtoncg.graphs import simplify
 from newtoncg.graphs.inner_products import move_inner_products
+from newtoncg.graphs.mutations import functional
 from newtoncg.graphs.operations import is_mutation
 from newtoncg.graphs.recording import Recorder
 from newtoncg.graphs.tracing import tracing_conditions

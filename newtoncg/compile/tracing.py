@@ -19,10 +19,11 @@ from torch.autograd import forward_ad
 from torch.fx import GraphModule, Node
 
 from newtoncg.compile.decompositions import BELOW_AUTOGRAD, LINEAR
-from newtoncg.compile.functionalization import functional, return_writes
 from newtoncg.compile.substitution import Substitution, TraceError, require_scalar
+from newtoncg.compile.writes import return_writes
 from newtoncg.curvature import collect_outputs
 from newtoncg.graphs.dead_code import remove_dead_code
+from newtoncg.graphs.mutations import functional
 from newtoncg.graphs.recording import Recorder
 from newtoncg.graphs.tracing import tracing_conditions
 

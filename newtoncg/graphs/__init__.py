@@ -4,7 +4,8 @@
 module         holds
 ============== ===============================================================================================
 recording      what reaches PyTorch's kernels while a function runs
-tracing        from a function to a graph of operations, by make_fx
+mutations      writes into memory, made explicit
+tracing        from a function of any nest of tensors to a graph of operations
 operations     what is known about operations: views, random numbers, cost
 simplification the passes below, in their order, until nothing changes
 identities     what returns its argument

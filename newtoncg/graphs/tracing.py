@@ -8,22 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.func import functionalize
-from torch.fx import Graph, GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx import GraphModule
+from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from newtoncg.graphs.operations import is_mutation
-
-aten = torch.ops.aten
-
-_OUT_OF_PLACE: dict[Any, Callable[..., Any]] = {
-    aten.squeeze_.dim: aten.squeeze.dim,
-    aten.squeeze_.dims: aten.squeeze.dims,
-    aten.squeeze_.default: aten.squeeze.default,
-    aten.unsqueeze_.default: aten.unsqueeze.default,
-}
-"""What vmap does in place to views that nobody else holds."""
+from newtoncg.graphs.mutations import functional
+from newtoncg.graphs.recording import Recorder
 
 
 def traced(function: Callable[..., Any], *example: Any) -> GraphModule:  # noqa: ANN401 (any nest of tensors)
@@ -42,22 +33,16 @@ def traced(function: Callable[..., Any], *example: Any) -> GraphModule:  # noqa:
     Raises:
         RuntimeError: It cannot be traced.
     """
-
-    def plain(*arguments: Any) -> Any:  # noqa: ANN401 (of a method make_fx would count the object too)
-        return function(*arguments)
-
+    leaves, taken = tree_flatten(example)
     with tracing_conditions():
-        module = make_fx(plain)(*example)
-        _leave_views_alone(module.graph)
-        if any(map(is_mutation, module.graph.nodes)):
-            module = make_fx(functionalize(module, remove="mutations"))(*example)
-            _leave_views_alone(module.graph)
-    return module
-
-
-def _leave_views_alone(graph: Graph) -> None:
-    for node in graph.nodes:
-        node.target = _OUT_OF_PLACE.get(node.target, node.target)
+        recorder = Recorder({}, {})
+        recorder.add_inputs(leaves)
+        with recorder:
+            results, returned = tree_flatten(function(*tree_unflatten(leaves, taken)))
+        module = functional(recorder.module(results), leaves)
+    graph = module.graph
+    graph.set_codegen(_PyTreeCodeGen(_PyTreeInfo([f"argument_{i}" for i in range(len(example))], taken, returned)))
+    return GraphModule(module, graph)
 
 
 @contextmanager

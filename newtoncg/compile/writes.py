@@ -1,42 +1,13 @@
-"""The same graph without mutations."""
+"""Writes into inputs, which end a graph, as results of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
-from torch import Tensor
-from torch.fx import GraphModule, Interpreter
+from torch.fx import GraphModule
 
 from newtoncg.compile.substitution import TraceError
-from newtoncg.graphs.operations import is_mutation
-from newtoncg.graphs.recording import Recorder
 
 aten = torch.ops.aten
-
-
-def functional(recorded: GraphModule, examples: Sequence[Tensor]) -> GraphModule:
-    """The same graph with mutations made explicit, where there are any.
-
-    Args:
-        recorded: What was recorded.
-        examples: Tensors for its placeholders; what the graph writes into them is written.
-
-    Returns:
-        The graph; writes into inputs come last in it.
-    """
-    if not any(map(is_mutation, recorded.graph.nodes)):
-        return recorded
-
-    def run(*values: Tensor) -> Any:  # noqa: ANN401
-        return Interpreter(recorded).run(*values)
-
-    recorder = Recorder({}, {})
-    recorder.add_inputs(examples)
-    with torch.no_grad(), recorder:
-        results = torch.func.functionalize(run)(*examples)
-    return recorder.module(results)
 
 
 def return_writes(module: GraphModule, inputs: int) -> tuple[int, ...]:
