@@ -100,7 +100,8 @@ def write_page(options: Namespace) -> None:
     options.page.write_text(filled(text, tables(entries)), encoding="utf-8")
     if not options.figures:
         return
-    draw_losses([result for result in results if result.cell.rival in TITLES], TITLES, folder / "losses.png")
+    usual = [result for result in results if result.cell.rival in TITLES and result.cell.row in PROBLEMS]
+    draw_losses(usual, TITLES, folder / "losses.png")
     paths = {name: options.results / name / "newton-cg-seed0.npz" for name in SHOWN_SOLUTIONS}
     draw_solutions({name: path for name, path in paths.items() if path.exists()}, folder / "solutions.png")
 
