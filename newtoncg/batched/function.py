@@ -36,6 +36,8 @@ class BatchedFunction:
         differenced: Which problems have differences, shape ``(B,)``.
         is_mixed: Whether some have and some have not.
         calls: Calls of the function, backward passes and passes of products, each for many problems.
+        scales: The s of problems in ``z = x / s``, which points, gradients and products are then about, shape
+            ``(B, n)``; None for all in x.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class BatchedFunction:
         self.differenced = torch.full((self.count,), not exact, device=like.device)
         self.exact, self.is_mixed = exact, False
         self.calls = Counts()
+        self.scales: Tensor | None = None
         self._selected: tuple[Tensor, tuple[Any, ...]] | None = None
 
     def evaluate(self, points: Tensor, rows: Tensor, *, differentiable: bool = True) -> BatchedEvaluation:
@@ -62,7 +65,8 @@ class BatchedFunction:
         leaf = points.detach().clone().requires_grad_(differentiable)
         args = self._args_of(rows)
         with self.calls.timed("function"), torch.set_grad_enabled(differentiable):
-            losses = _checked(self._function(leaf.view(len(rows), *self._shape), *args), len(rows))
+            x = leaf if self.scales is None else leaf * self.scales[rows]
+            losses = _checked(self._function(x.view(len(rows), *self._shape), *args), len(rows))
         return BatchedEvaluation(self, rows, leaf, losses)
 
     def gradient_at(self, points: Tensor, rows: Tensor) -> Tensor:
@@ -85,6 +89,7 @@ class BatchedFunction:
 
         def function(x: Tensor) -> Tensor:
             with self.calls.timed("function"):
+                x = x if self.scales is None else x * self.scales[row]
                 return _checked(self._function(x.view(1, *self._shape), *args), 1)
 
         return FunctionObjective(function, like, source=CurvatureSource.DIFFERENCES, verified=True)

@@ -19,7 +19,7 @@ from newtoncg.batched.rows import infinity_norms, row_norm
 from newtoncg.batched.trust_region import trust_region_steps
 from newtoncg.elementwise import maximum
 from newtoncg.globalization import TrustRegion
-from newtoncg.iteration import Settings
+from newtoncg.iteration import Settings, scales_of_rows
 from newtoncg.iteration.progress import Progress
 from newtoncg.status import Termination
 
@@ -36,6 +36,7 @@ class BatchSettings:
         tolerance: The gradient tolerance; None for ``eps^(2/3) max(1, |g0|)`` of each problem.
         history_size: The pairs that each problem keeps for its lower rungs.
         verified: Whether neither the independence of the problems nor their products need a check.
+        in_own_units: Whether problems whose variables are in units far apart are recognized and scaled.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class BatchSettings:
     tolerance: float | None = None
     history_size: int = 10
     verified: bool = False
+    in_own_units: bool = True
 
 
 def run_batch(
@@ -99,6 +101,8 @@ class _Run:
         if not self.chosen.verified:
             require_independent_problems(self.function, self.evaluation)
         finite = torch.isfinite(values) & torch.isfinite(points).all(dim=1)
+        asked = self._scale(finite)
+        points = self.evaluation.points.clone()
         gradients = torch.where(finite[:, None], self.evaluation.gradient(), torch.nan)
         round_off, none = torch.finfo(points.dtype).eps, torch.zeros_like(self.places)
         own = round_off ** (2.0 / 3.0) * maximum(1.0, infinity_norms(gradients))
@@ -117,13 +121,29 @@ class _Run:
             nit=none,
             nfev=none + 1,
             njev=none + finite,
-            nhev=none,
+            nhev=none + asked,
             status=torch.where(finite, GOES_ON, code(Termination.NONFINITE)),
         )
         self._end_those_that_are_done()
         if not self.chosen.verified and len(self.problems):
             spent, now = verify_products(self.function, self.evaluation, self.places), self.problems
             self.problems = replace(now, nfev=now.nfev + spent, njev=now.njev + spent)
+
+    def _scale(self, finite: Tensor) -> Tensor:
+        """Go over to ``z = x / s`` where units are far apart, as single runs do; the products that this took each."""
+        evaluation, asked = self.evaluation, torch.zeros_like(self.places)
+        if not self.chosen.in_own_units or not self.function.exact:
+            return asked
+
+        def products(places: Tensor, vectors: Tensor) -> Tensor:
+            asked[places] += 1
+            return evaluation.products_of(places, vectors)
+
+        scales = scales_of_rows(torch.where(finite[:, None], evaluation.gradient(), torch.nan), products)
+        if bool((scales != 1.0).any() & ~self.function.differenced.any()):  # products may have failed
+            self.function.scales = self.ledger.scales = scales
+            self.evaluation = self.function.evaluate(evaluation.points / scales, self.places)
+        return asked
 
     def iterate(self) -> None:
         """One iteration of every problem that goes on."""
@@ -158,7 +178,7 @@ class _Run:
     def _exhausted(self, before: Problems, after: Problems, steps: Tensor) -> Tensor:
         """Why problems end after an iteration; the order is that of single problems, the first reason written last."""
         settings, status = self.chosen.settings, after.status
-        change, largest = (before.values - after.values).abs(), infinity_norms(steps)
+        change, largest = (before.values - after.values).abs(), infinity_norms(self.ledger.in_x(after.rows, steps))
         tolerance = settings.change_tolerance
         for holds, termination in (
             (after.nit >= settings.max_iterations, Termination.ITERATION_LIMIT),
@@ -188,7 +208,8 @@ class _Run:
         stalled = now.progress.stalls(now.values, norms) > 0.0
         status = torch.where(goes_on & stalled, code(Termination.ROUND_OFF), now.status)
         status = torch.where(goes_on & ~torch.isfinite(norms), code(Termination.NONFINITE), status)
-        status = torch.where(infinity_norms(now.gradients) <= now.tolerances, code(Termination.GRADIENT), status)
+        tested = now.gradients if self.chosen.tolerance is None else self.ledger.by_x(now.rows, now.gradients)
+        status = torch.where(infinity_norms(tested) <= now.tolerances, code(Termination.GRADIENT), status)
         ended = status != GOES_ON
         if bool(ended.any()):
             now = replace(now, status=status)

@@ -33,6 +33,8 @@ class BatchedResult:
         nhev: Hessian-vector products.
         calls: Calls of the function, backward passes and passes of products, each for many problems at once, and
             their seconds.
+        x_scale: The s of problems that were solved in ``x / s``, because their variables are in units far apart, in the
+            shape of x0, 1 for all others; None where there were none.
     """
 
     x: Tensor
@@ -46,6 +48,7 @@ class BatchedResult:
     njev: Tensor
     nhev: Tensor
     calls: Counts
+    x_scale: Tensor | None = None
 
 
 class Ledger:
@@ -53,9 +56,13 @@ class Ledger:
 
     Args:
         x0: The starts, shape ``(B, *shape)``.
+
+    Attributes:
+        scales: The s of problems in ``z = x / s``, shape ``(B, n)``; None where all are in x.
     """
 
     def __init__(self, x0: Tensor) -> None:
+        self.scales: Tensor | None = None
         self._shape, count = x0.shape, x0.shape[0]
         self.points = x0.detach().reshape(count, x0.shape[1:].numel()).clone()
         self.gradients = torch.full_like(self.points, torch.nan)
@@ -66,10 +73,19 @@ class Ledger:
     def enter(self, problems: Problems) -> None:
         """Write down where some problems stand."""
         rows = problems.rows
-        self.points[rows], self.gradients[rows] = problems.points, problems.gradients
+        self.points[rows] = self.in_x(rows, problems.points)
+        self.gradients[rows] = self.by_x(rows, problems.gradients)
         self.values[rows], self.status[rows] = problems.values, problems.status
         for name, counts in self.counts.items():
             counts[rows] = getattr(problems, name)
+
+    def in_x(self, rows: Tensor, points: Tensor) -> Tensor:
+        """Points or steps of some problems in the units that were given."""
+        return points if self.scales is None else points * self.scales[rows]
+
+    def by_x(self, rows: Tensor, gradients: Tensor) -> Tensor:
+        """Gradients of some problems in these units."""
+        return gradients if self.scales is None else gradients / self.scales[rows]
 
     def result(self, calls: Counts) -> BatchedResult:
         """The result; problems that have not ended count as at their limit of iterations."""
@@ -84,6 +100,7 @@ class Ledger:
             status=status,
             message=_message(status),
             calls=calls.copy(),
+            x_scale=None if self.scales is None else self.scales.reshape(self._shape),
             **{name: counts.clone() for name, counts in self.counts.items()},
         )
 

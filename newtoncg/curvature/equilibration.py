@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -37,37 +38,53 @@ def equilibration(A: LinearOperator, *, seed: int = 0) -> Tensor | None:
     Returns:
         Shape ``(n,)``; None where a product is not finite, or all are zero.
     """
-    generator = torch.Generator().manual_seed(seed)
-    entries = _dense(A).double() if A.size <= EXACT else None
-    logarithms = torch.zeros(A.size, dtype=torch.float64, device=A.device)  # of base 2; products may be float32
+    like = torch.empty(1, A.size, dtype=A.dtype, device=A.device)
+    (scales,) = equilibrations(lambda vectors: A.matvec(vectors[0])[None], like, seed=seed)
+    return None if bool(scales.isnan().any()) else scales
+
+
+def equilibrations(products: Callable[[Tensor], Tensor], like: Tensor, *, seed: int = 0) -> Tensor:
+    """The same for k operators at once.
+
+    Args:
+        products: Multiplies each operator by its row of a tensor of shape ``(k, n)``.
+        like: A tensor of shape ``(k, n)``.
+        seed: The seed of the random signs.
+
+    Returns:
+        Shape ``(k, n)``; rows of NaN where a product is not finite, or all are zero.
+    """
+    n, generator = like.shape[1], torch.Generator().manual_seed(seed)
+    unit = torch.eye(n, dtype=like.dtype, device=like.device)
+    entries = _side_by_side(products, [row.expand_as(like) for row in unit]).double() if n <= EXACT else None
+    logarithms = torch.zeros_like(like, dtype=torch.float64)  # of base 2; products may be float32
+    found = torch.ones_like(logarithms[:, :1], dtype=torch.bool)
     for _ in range(SWEEPS if entries is None else 4 * SWEEPS):
         scales = torch.exp2(logarithms)
         if entries is None:
-            lengths = _lengths(A, scales, generator)
+            lengths = _lengths(products, scales, like.dtype, generator)
         else:
-            lengths = torch.linalg.vector_norm(scales[:, None] * entries * scales, dim=1)
+            lengths = torch.linalg.vector_norm(scales[:, :, None] * entries * scales[:, None], dim=2)
         known = lengths > 0.0
-        if not bool(torch.isfinite(lengths).all()) or not bool(known.any()):
-            return None
-        change = torch.log2(torch.where(known, lengths, 1.0))
-        logarithms -= 0.5 * torch.where(known, change, 0.0)
-        logarithms = torch.where(known, logarithms, logarithms[known].median())
-    return torch.exp2(torch.round(logarithms)).to(A.dtype)
+        found &= torch.isfinite(lengths).all(dim=1, keepdim=True) & known.any(dim=1, keepdim=True)
+        if not bool(found.any()):
+            break
+        logarithms -= 0.5 * torch.log2(torch.where(known & found, lengths, 1.0))
+        middle = torch.where(known, logarithms, torch.nan).nanmedian(dim=1, keepdim=True).values
+        logarithms = torch.where(known | ~found, logarithms, middle)
+    return torch.where(found, torch.exp2(torch.round(logarithms)), torch.nan).to(like.dtype)
 
 
-def _dense(A: LinearOperator) -> Tensor:
-    """All entries, shape ``(n, n)``."""
-    return _products(A, torch.eye(A.size, dtype=A.dtype, device=A.device))
+def _side_by_side(products: Callable[[Tensor], Tensor], vectors: Sequence[Tensor]) -> Tensor:
+    """Products one after the other, shape ``(k, n, len(vectors))``: few in a batch are slower on processors."""
+    return torch.stack([products(vector) for vector in vectors], dim=2)
 
 
-def _products(A: LinearOperator, block: Tensor) -> Tensor:
-    """The products with the columns of a block, one by one: few in a batch are slower on processors."""
-    return torch.stack([A.matvec(column) for column in block.unbind(1)], dim=1)
-
-
-def _lengths(A: LinearOperator, scales: Tensor, generator: torch.Generator) -> Tensor:
-    """The lengths of the rows of ``SAS``, shape ``(n,)``, estimated."""
-    signs = torch.randint(0, 2, (A.size, PROBES), generator=generator).to(scales).mul_(2.0).sub_(1.0)
-    products = _products(A, (scales[:, None] * signs).to(A.dtype))
-    lengths: Tensor = scales * torch.linalg.vector_norm(products.double(), dim=1) / math.sqrt(PROBES)
+def _lengths(
+    products: Callable[[Tensor], Tensor], scales: Tensor, dtype: torch.dtype, generator: torch.Generator
+) -> Tensor:
+    """The lengths of the rows of ``SAS``, shape ``(k, n)``, estimated."""
+    signs = torch.randint(0, 2, (scales.shape[1], PROBES), generator=generator).to(scales).mul_(2.0).sub_(1.0)
+    images = _side_by_side(products, [(scales * probe).to(dtype) for probe in signs.t()])
+    lengths: Tensor = scales * torch.linalg.vector_norm(images.double(), dim=2) / math.sqrt(PROBES)
     return lengths

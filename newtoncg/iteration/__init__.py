@@ -4,6 +4,6 @@ from newtoncg.iteration.loop import Outcome, run
 from newtoncg.iteration.report import StepReport
 from newtoncg.iteration.settings import Settings, Solver
 from newtoncg.iteration.state import SolverState
-from newtoncg.iteration.units import own_scales
+from newtoncg.iteration.units import own_scales, scales_of_rows
 
-__all__ = ["Outcome", "Settings", "Solver", "SolverState", "StepReport", "own_scales", "run"]
+__all__ = ["Outcome", "Settings", "Solver", "SolverState", "StepReport", "own_scales", "run", "scales_of_rows"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from newtoncg.curvature.equilibration import equilibration
+from newtoncg.curvature.equilibration import equilibration, equilibrations
 from newtoncg.objective import CurvatureSource, Evaluation, Objective
 
 SUSPECT, APART = 1e5, 1e4
@@ -50,10 +51,33 @@ def own_scales(objective: Objective, evaluation: Evaluation, *, cautious: bool =
     return scales if _spread(scales) >= apart else None
 
 
+def scales_of_rows(gradients: Tensor, products: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The same for k problems at once.
+
+    Args:
+        gradients: Where they begin, shape ``(k, n)``; NaN for problems that do not.
+        products: Takes places among them, shape ``(j,)``, and vectors, shape ``(j, n)``: each Hessian times its row.
+
+    Returns:
+        The scales, shape ``(k, n)``; 1 for ordinary problems.
+    """
+    scales, suspect = torch.ones_like(gradients), (_spreads(gradients) >= SUSPECT).nonzero()[:, 0]
+    if len(suspect):
+        found = equilibrations(lambda vectors: products(suspect, vectors), gradients[suspect])
+        scales[suspect] = torch.where((_spreads(found) >= APART)[:, None], found, 1.0)
+    return scales
+
+
 def _spread(values: Tensor) -> float:
-    """The quotient of the largest entry in magnitude and a small one, rare ones left out; 1 where there are none."""
-    magnitudes = values[values != 0.0].abs()
-    if not magnitudes.numel():
-        return 1.0
-    small = torch.kthvalue(magnitudes, 1 + int(RARE * magnitudes.numel())).values
-    return float(magnitudes.max().double() / small.double())
+    return float(_spreads(values[None]))
+
+
+def _spreads(rows: Tensor) -> Tensor:
+    """The quotient of the largest entry in magnitude of each row and a small one, rare ones left out; 1 for zeros."""
+    magnitudes = rows.double().abs()
+    count = (magnitudes != 0.0).sum(dim=1, keepdim=True)
+    if not rows.numel():
+        return torch.ones(len(rows), dtype=magnitudes.dtype, device=rows.device)
+    ascending = torch.where(magnitudes != 0.0, magnitudes, torch.inf).sort(dim=1).values
+    small = ascending.gather(1, (RARE * count).long())[:, 0]
+    return torch.where(count[:, 0] > 0, magnitudes.max(dim=1).values / small, 1.0)

@@ -12,6 +12,7 @@ from newtoncg.batched.loop import BatchSettings
 from newtoncg.globalization import TrustRegion
 from newtoncg.minimize.methods import METHOD_TABLE, settings_from
 from newtoncg.minimize.options import Options
+from newtoncg.minimize.scaling import has_radius
 from newtoncg.minimize.start import require_start
 
 BATCHED_METHODS = ("trust-ncg",)
@@ -80,4 +81,5 @@ def batch_settings(method: str, options: Options, tol: float | None, size: int) 
         tolerance=tol,
         history_size=METHOD_TABLE[method].pairs(options, size),
         verified=options.check == "never",
+        in_own_units=options.x_scale == "auto" and not has_radius(options),
     )

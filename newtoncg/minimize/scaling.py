@@ -38,14 +38,15 @@ def scales_of(
     """
     if has_scales(options.x_scale):
         return _given(options.x_scale, start.point, shape)
-    is_chosen = options.bounds is not None or options.preconditioner is not None or _has_radius(options)
+    is_chosen = options.bounds is not None or options.preconditioner is not None or has_radius(options)
     makes_products = (method is None or method.newton) and not isinstance(objective, ResidualObjective)
     if options.x_scale != "auto" or is_chosen or not makes_products:
         return None
     return own_scales(objective, start, cautious=method is not None and method.solver is Solver.EXACT)
 
 
-def _has_radius(options: Options) -> bool:
+def has_radius(options: Options) -> bool:
+    """Whether the user has chosen a trust radius, which is measured in x."""
     region = None if options.globalization is None else globalization_from(options.globalization)
     return isinstance(region, TrustRegion) and (region.radius is not None or region.max_radius < math.inf)
 

@@ -67,6 +67,30 @@ def test_whole_runs(name: str) -> None:
     assert_as_alone(problem.fun, X, newtoncg.minimize(stacked(problem.fun), X, batched=True))
 
 
+UNITS = torch.tensor([1e-6, 1e7], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("options", [{}, {"tol": 1e-9}])
+def test_problems_in_units_far_apart_beside_ordinary_ones(options: dict[str, Any]) -> None:
+    """Rosenbrock's function of ``x / units`` from some starts, and of x from others."""
+    rosenbrock = by_name("rosenbrock")
+    X = starts(rosenbrock)[:3]
+    X = torch.cat([X * UNITS, X])
+    units = torch.cat([UNITS.expand(3, 2), torch.ones(3, 2, dtype=torch.float64)])
+    result = newtoncg.minimize(
+        lambda rows, units: torch.stack([rosenbrock.fun(z) for z in rows / units]), X, (units,), batched=True, **options
+    )
+    assert result.x_scale is not None
+    assert bool((result.x_scale[3:] == 1.0).all())
+    for row, (x0, unit) in enumerate(zip(X, units, strict=True)):
+        alone = newtoncg.minimize(lambda x, unit=unit: rosenbrock.fun(x / unit), x0, method="trust-ncg", **options)
+        assert of_row(result, row) == of_single(alone)
+        assert alone.success
+        assert (alone.x_scale is not None) == (row < 3)
+        torch.testing.assert_close(result.x[row] / unit, alone.x / unit, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(result.jac[row] * unit, alone.jac * unit, rtol=1e-4, atol=1e-6)
+
+
 SMALL = [problem for problem in PROBLEMS if problem.size <= 12][::3]
 
 
