@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.objective import Evaluation
-from newtoncg.vectors import host, norm
+from newtoncg.vectors import scaled_norm
 
 BLUR = 1e4
 """Our choice: so many units of round-off of the loss may be noise, or their power 2/3 where that is more. Sums
@@ -21,9 +23,18 @@ BEYOND = 10.0
 
 
 def noise_of(at: Iterate) -> float:
-    """How far the loss may be wrong at the present iterate: as assumed, or as measured where that is more."""
-    eps = at.objective.round_off
-    return max(max(BLUR * eps, math.pow(eps, 2.0 / 3.0)) * abs(at.value), at.settings.loss_noise)
+    """How far the loss may be wrong at the present iterate: as assumed, or as measured where that is more.
+
+    Losses below the smallest normal number lose their digits, and become zero long before their gradients do.
+
+    Args:
+        at: The present iterate.
+
+    Returns:
+        The noise, ``> 0``.
+    """
+    eps, tiny = at.objective.round_off, torch.finfo(at.point.dtype).tiny
+    return max(max(BLUR * eps, math.pow(eps, 2.0 / 3.0)) * abs(at.value), at.settings.loss_noise, tiny)
 
 
 def is_blurred(at: Iterate, predicted: float) -> bool:
@@ -58,7 +69,7 @@ def lowers_gradient(at: Iterate, after: Evaluation, predicted: float, *, monoton
     if not abs(change) <= BEYOND * noise_of(at):
         return False
     gradient = at.settings.projected(after.point, after.gradient())
-    (gradient_norm,) = host(norm(gradient))
+    gradient_norm = scaled_norm(gradient)
     if not gradient_norm <= LOWER * at.gradient_norm:
         return False
     return abs(change) * gradient_norm <= noise_of(at) * LOWER * at.gradient_norm

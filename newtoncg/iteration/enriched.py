@@ -15,6 +15,7 @@ from newtoncg.iteration.newton_system import Solve, System, solve_by
 from newtoncg.iteration.taken import Taken
 from newtoncg.iteration.trust_region_newton import trial_steps
 from newtoncg.krylov import CGResult, CurvaturePairs, cg
+from newtoncg.krylov.scaled import in_own_units
 from newtoncg.preconditioners.lbfgs import QuasiNewtonInverse
 from newtoncg.quasi_newton import LBFGSMemory
 from newtoncg.status import Rung
@@ -99,15 +100,19 @@ def _solve(at: Iterate, config: Enriched, limit: int) -> tuple[Solve, LBFGSMemor
 
     def by_cg(system: System) -> CGResult:
         kept.kept.clear()
-        return cg(
-            system.operator,
+        return in_own_units(
+            lambda b, _: cg(
+                system.operator,
+                b,
+                tolerance=min(system.tolerance, config.accuracy),
+                max_iterations=limit or at.settings.max_cg_iterations,
+                preconditioner=own if system.preconditioner is None else system.preconditioner,
+                path_limit=at.settings.path_limit,
+                observer=at.settings.observer,
+                pairs=kept if system.pairs is None else system.pairs,
+            ),
             system.right_side,
-            tolerance=min(system.tolerance, config.accuracy),
-            max_iterations=limit or at.settings.max_cg_iterations,
-            preconditioner=own if system.preconditioner is None else system.preconditioner,
-            path_limit=at.settings.path_limit,
-            observer=at.settings.observer,
-            pairs=kept if system.pairs is None else system.pairs,
+            length=at.gradient_norm,
         )
 
     solve = solve_by(at, by_cg)

@@ -12,6 +12,7 @@ from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.settings import Solver
 from newtoncg.krylov import CGResult, CurvaturePairs, LanczosLimits, cg, gltr, minres
 from newtoncg.krylov.eigen import exact
+from newtoncg.krylov.scaled import in_own_units
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.preconditioners import Preconditioner, PreconditionerMemory
 from newtoncg.status import CGStatus
@@ -73,33 +74,35 @@ def solve_newton_system(at: Iterate, *, radius: float = math.inf, path_limit: in
     settings = at.settings
 
     def solver(system: System) -> CGResult:
-        A, b = system.operator, system.right_side
-        limit, observer = settings.max_cg_iterations, settings.observer
-        match settings.solver:
-            case Solver.CG:
-                return cg(
-                    A,
-                    b,
-                    tolerance=system.tolerance,
-                    max_iterations=limit,
-                    radius=radius,
-                    preconditioner=system.preconditioner,
-                    path_limit=path_limit,
-                    observer=observer,
-                    pairs=system.pairs,
-                )
-            case Solver.LANCZOS:
-                limits = LanczosLimits(tolerance=system.tolerance, max_iterations=limit)
-                inverse = system.preconditioner
-                return gltr(
-                    A, b, radius=radius, reach=reach(at), limits=limits, preconditioner=inverse, observer=observer
-                )
-            case Solver.MINRES:
-                return minres(A, b, tolerance=system.tolerance, max_iterations=limit, observer=observer)
-            case Solver.EXACT:
-                if not at.objective.verified:  # a unit vector, the first column, is a poor test of a product
-                    A.matvec(b)
-                return exact(A, b, radius=radius, reach=reach(at))
+        A, limit, observer = system.operator, settings.max_cg_iterations, settings.observer
+
+        def solved(b: Tensor, unit: float) -> CGResult:
+            ball = radius * unit
+            match settings.solver:
+                case Solver.CG:
+                    return cg(
+                        A,
+                        b,
+                        tolerance=system.tolerance,
+                        max_iterations=limit,
+                        radius=ball,
+                        preconditioner=system.preconditioner,
+                        path_limit=path_limit,
+                        observer=observer,
+                        pairs=system.pairs,
+                    )
+                case Solver.LANCZOS:
+                    limits = LanczosLimits(tolerance=system.tolerance, max_iterations=limit)
+                    inverse, far = system.preconditioner, reach(at) * unit
+                    return gltr(A, b, radius=ball, reach=far, limits=limits, preconditioner=inverse, observer=observer)
+                case Solver.MINRES:
+                    return minres(A, b, tolerance=system.tolerance, max_iterations=limit, observer=observer)
+                case Solver.EXACT:
+                    if not at.objective.verified:  # a unit vector, the first column, is a poor test of a product
+                        A.matvec(b)
+                    return exact(A, b, radius=ball, reach=reach(at) * unit)
+
+        return in_own_units(solved, system.right_side, length=at.gradient_norm)
 
     return solve_by(at, solver)
 

@@ -62,7 +62,8 @@ def cg(  # noqa: PLR0913 (one solver, its system, its five limits and two observ
     (ry,) = host(ry_device)
     path = CGPath(path_limit, norms=None if preconditioner is None else []) if path_limit else None
     solve = _Solve(ry=ry, radius=radius, tolerance=tolerance, round_off=torch.finfo(b.dtype).eps, path=path)
-    solve.preconditioned, solve.tiny = preconditioner is not None, torch.finfo(b.dtype).tiny
+    solve.preconditioned, finfo = preconditioner is not None, torch.finfo(b.dtype)
+    solve.tiny, solve.largest = finfo.tiny, finfo.max
     status = solve.status_at_start()
     while status is None:
         Ad = A.matvec(d)
@@ -99,6 +100,7 @@ class _Solve:
     round_off: float
     norm_estimate: float = 0.0
     tiny: float = 0.0
+    largest: float = math.inf
     preconditioned: bool = False
     path: CGPath | None = None
     zz: float = 0.0
@@ -141,6 +143,10 @@ class _Solve:
             curved_down or self.zz + alpha * (2.0 * self.zd + alpha * self.dd) >= self.radius * self.radius
         )
         self.length = distance_to_boundary(self.zz, self.zd, self.dd, self.radius) if leaves_ball else alpha
+        if not self.length <= self.largest:
+            self.length = 0.0
+            self.steps.pop()
+            return CGStatus.NONFINITE
         self.reduction += self.length * (self.ry - 0.5 * self.length * dAd)
         self.slope += self.length * self.ry  # b'd = r'd by conjugacy
         self.zz += self.length * (2.0 * self.zd + self.length * self.dd)

@@ -156,3 +156,14 @@ def test_squares_that_underflow_end_the_run_quietly(name: str, kind: str, dtype:
     )
     assert float(result.jac.double().norm()) < 1e-18
     assert bool(result.x.isfinite().all())
+
+
+@pytest.mark.parametrize("method", ["enriched", "newton-cg", "trust-ncg", "trust-krylov"])
+@pytest.mark.parametrize("name", ["rastrigin_mild", "ackley_smooth", "griewank", "zakharov"])
+def test_a_minimizer_at_zero_is_found_to_the_last_bit(name: str, method: str) -> None:
+    """In float32 squares of lengths underflow where the point still has 20 digits less to go."""
+    problem = by_name(name)
+    result = newtoncg.minimize(problem.fun, problem.start(dtype=torch.float32), tol=0.0, check="never", method=method)
+    norm = float(result.jac.double().norm())
+    assert norm <= 10.0 * permitted(problem, result.x)
+    assert norm < torch.finfo(torch.float32).tiny

@@ -1,0 +1,81 @@
+"""Solves with right-hand sides so small that squares of their entries underflow: in units where they do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from newtoncg.krylov.result import CGResult, Reusable, Reuse, Shortening
+
+DIGITS = 10.0
+"""Our choice: squares of residuals must be normal numbers down to so many units of round-off of the right-hand side."""
+
+LARGEST_EXPONENT = 120
+"""Our choice: 2 to this power and its inverse are normal numbers of float32."""
+
+
+def in_own_units(solver: Callable[[Tensor, float], CGResult], b: Tensor, *, length: float) -> CGResult:
+    """Solve ``A z = b`` for the right-hand side ``2^k b``, k such that no square underflows, and scale back.
+
+    The system is linear, and powers of two round nothing: where nothing underflows the result is the same, bit for bit.
+    In float32 only, where squares underflow from 1e-19 on. In float64 that is from 1e-154 on: steps beyond are wasted.
+
+    Args:
+        solver: Solves for a right-hand side and the factor in it, by which radii and other lengths of z grow.
+        b: The right-hand side, shape ``(n,)``.
+        length: ``|b|``.
+
+    Returns:
+        The solve for b; its `curvature_direction` stays ``2^k`` times as long, with a `curvature_step` to match.
+    """
+    finfo = torch.finfo(b.dtype)
+    if b.dtype is not torch.float32 or not 0.0 < length < math.sqrt(finfo.tiny) / (DIGITS * finfo.eps):
+        return solver(b, 1.0)
+    unit = math.ldexp(1.0, min(LARGEST_EXPONENT, -math.frexp(length)[1]))
+    return _divided(solver(b * unit, unit), unit)
+
+
+def _divided(result: CGResult, unit: float) -> CGResult:
+    """The solve for ``b`` by that for ``unit b``."""
+    return replace(
+        result,
+        solution=result.solution / unit,
+        predicted_reduction=result.predicted_reduction / unit / unit,
+        slope=result.slope / unit / unit,
+        curvature_step=result.curvature_step / unit,
+        path=None if result.path is None else ScaledPath(path=result.path, solve=result, unit=unit),
+        length=result.length / unit,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScaledPath:
+    """Solves again in a smaller ball by the path of a solve for ``unit b``.
+
+    Attributes:
+        path: That path.
+        solve: That solve.
+        unit: The factor.
+    """
+
+    path: Shortening
+    solve: CGResult
+    unit: float
+
+    def cut(self, result: CGResult, radius: float) -> tuple[Tensor, float]:  # noqa: ARG002 (the path is that of `solve`)
+        """The step for a smaller radius; see :class:`newtoncg.krylov.result.Shortening`."""
+        step, reduction = self.path.cut(self.solve, radius * self.unit)
+        return step / self.unit, reduction / self.unit / self.unit
+
+    def reuse(self, gradient: Tensor, radius: float) -> Reuse | None:
+        """The step for another gradient; see :class:`newtoncg.krylov.result.Reusable`."""
+        if not isinstance(self.path, Reusable):
+            return None
+        reused = self.path.reuse(gradient * self.unit, radius * self.unit)
+        if reused is None:
+            return None
+        return replace(reused, vector=reused.vector / self.unit, predicted=reused.predicted / self.unit / self.unit)
