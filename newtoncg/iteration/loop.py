@@ -109,15 +109,13 @@ def run(
             taken = remembered(at, _step(at))
             total, termination = _noted(at, taken, total, callback)
             evaluation, state = _limited(termination, flattest, at, taken)
-            total = replace(total, loss_after=evaluation.value)
         if termination in BLURRED:
             at = replace(flattest.returned(at), state=state)
             if (blurred := noisier(at)) is not None:
                 settings, termination, progress = blurred, None, _progress(objective, blurred, total)
-                at = replace(at, state=replace(state, radius=None, damping=None))  # noise has made them what they are
+                at = replace(at, state=_without_radius(state))
             else:
                 at, total, termination = _polished(at, total, termination, callback)
-            total = None if total is None else replace(total, loss_after=at.value)
             evaluation, state, gradient_norm = at.evaluation, at.state, at.gradient_norm
         if termination in STATIONARY and settings.second_order is not None:
             examined = examine(at, settings.second_order)
@@ -125,20 +123,24 @@ def run(
                 certificate, termination = examined.certificate, examined.termination(termination)
             else:
                 total, termination = _noted(at, examined.taken, total, callback)
-                evaluation, state = examined.taken.evaluation, replace(examined.taken.state, radius=None, damping=None)
+                evaluation, state = examined.taken.evaluation, _without_radius(examined.taken.state)
                 progress = _progress(objective, settings)
-    if total is None:
-        total = StepReport(
-            loss=evaluation.value,
-            loss_after=evaluation.value,
-            gradient_norm=gradient_norm,
-            reason=termination.message,
-        )
-    curvature = CURVATURE_NAMES[objective.source] if settings.makes_products else "none"
-    active = 0 if settings.box is None else settings.box.active(evaluation.point)
-    report = replace(total, termination=termination, certificate=certificate, curvature=curvature, active_bounds=active)
+    loss = evaluation.value
+    report = replace(
+        total or StepReport(loss=loss, loss_after=loss, gradient_norm=gradient_norm, reason=termination.message),
+        loss_after=loss,
+        termination=termination,
+        certificate=certificate,
+        curvature=CURVATURE_NAMES[objective.source] if settings.makes_products else "none",
+        active_bounds=0 if settings.box is None else settings.box.active(evaluation.point),
+    )
     report = report.costing(objective.counts, time.perf_counter() - started)
     return Outcome(evaluation=evaluation, state=state, report=report)
+
+
+def _without_radius(state: SolverState) -> SolverState:
+    """The state without what it knows of the lengths of steps: noise, or a saddle, have made that what it is."""
+    return replace(state, radius=None, damping=None)
 
 
 def _progress(objective: Objective, settings: Settings, total: StepReport | None = None) -> Progress[float]:
