@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 from newtoncg.compile.clock import clock_of
 from newtoncg.graphs import simplify
 from newtoncg.graphs.lowering import Run, lower_plainly
-from newtoncg.graphs.recording import Recorder
+from newtoncg.graphs.recording import recorded
 from newtoncg.graphs.tracing import tracing_conditions
 
 logger = logging.getLogger(__name__)
@@ -80,11 +80,9 @@ class BlockProducts:
         dims = tuple(0 if tensor is not None else None for tensor in moving)
         forward: Callable[..., tuple[Tensor, ...]] = self._module.forward
         arguments = _merged(fixed, moving)
-        recorder = Recorder({}, {})
-        recorder.add_inputs(arguments)
-        with torch.no_grad(), tracing_conditions(), recorder:
-            results = torch.vmap(forward, in_dims=dims)(*arguments)
-        run = lower_plainly(simplify(recorder.module(results)))
+        with torch.no_grad(), tracing_conditions():
+            module = recorded(torch.vmap(forward, in_dims=dims), arguments)
+        run = lower_plainly(simplify(module))
 
         def batched(fixed: Arguments, moving: Arguments) -> Sequence[Tensor]:
             return run(*_merged(fixed, moving))

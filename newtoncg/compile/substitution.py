@@ -30,6 +30,7 @@ _CUTS: frozenset[Any] = frozenset(
         Tensor.requires_grad_,
     }
 )
+"""What cuts or changes the derivatives of a tensor that requires a gradient."""
 
 
 @final

@@ -1,6 +1,6 @@
 """From a function to one graph of its value, its gradient and its Hessian-vector product.
 
-The function runs once on its tensors under `make_fx`, which records what reaches PyTorch's kernels, below every kind of
+The function runs once on its tensors while a recorder notes what reaches PyTorch's kernels, below every kind of
 differentiation; so losses that differentiate inside (``autograd.grad``, ``torch.func``) trace like others. The product
 is taken in one of two ways: as the tangent of the gradient, with dual numbers (forward over reverse; the Hessian is
 symmetric, so it is the backward of the gradient too), or by a second reverse pass.

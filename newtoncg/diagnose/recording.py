@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 Node: TypeAlias = torch.autograd.graph.Node
 
@@ -105,7 +106,7 @@ class Recording(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401  (what any operation returns)
         result = func(*args, **(kwargs or {}))
         origin = Origin(operation=getattr(func, "__name__", str(func)), module=self._module(), line=_user_line())
-        tensors = list(_tensors(result))
+        tensors = _tensors(result)
         for tensor in tensors:
             self._claim(tensor, origin)
         received = any(tensor.requires_grad for tensor in _tensors((*args, *(kwargs or {}).values())))
@@ -154,15 +155,9 @@ def _leaves_graph(func: Callable[..., Any], result: object) -> bool:
     return isinstance(result, Tensor) and name not in {"__get__", "zeros_like", "ones_like", "empty_like", "randn_like"}
 
 
-def _tensors(values: object) -> Iterator[Tensor]:
-    """Yield the tensors in a nest of tuples, lists and dictionaries."""
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, list | tuple):
-        for value in values:
-            yield from _tensors(value)
-    elif isinstance(values, dict):
-        yield from _tensors(list(values.values()))
+def _tensors(values: object) -> list[Tensor]:
+    """The tensors in a nest of tuples, lists and dictionaries."""
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
 def _user_line() -> str:

@@ -10,27 +10,24 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter
 
 from newtoncg.graphs.operations import is_mutation
-from newtoncg.graphs.recording import Recorder
+from newtoncg.graphs.recording import recorded
 
 
-def functional(recorded: GraphModule, examples: Sequence[Tensor]) -> GraphModule:
+def functional(module: GraphModule, examples: Sequence[Tensor]) -> GraphModule:
     """The same graph with mutations made explicit, where there are any.
 
     Args:
-        recorded: What was recorded.
+        module: What was recorded.
         examples: Tensors for its placeholders; what the graph writes into them is written.
 
     Returns:
         The graph; writes into inputs come last in it.
     """
-    if not any(map(is_mutation, recorded.graph.nodes)):
-        return recorded
+    if not any(map(is_mutation, module.graph.nodes)):
+        return module
 
     def run(*values: Tensor) -> Any:  # noqa: ANN401
-        return Interpreter(recorded).run(*values)
+        return Interpreter(module).run(*values)
 
-    recorder = Recorder({}, {})
-    recorder.add_inputs(examples)
-    with torch.no_grad(), recorder:
-        results = torch.func.functionalize(run)(*examples)
-    return recorder.module(results)
+    with torch.no_grad():
+        return recorded(torch.func.functionalize(run), examples)

@@ -35,6 +35,7 @@ _UNRECORDED = frozenset(
         aten.is_same_size.default,
     }
 )
+"""Questions about the shape, memory and device of a tensor, which are known while it is recorded."""
 
 
 @final
@@ -160,6 +161,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if isinstance(argument, dict):
             return {name: self._named(item) for name, item in argument.items()}
         return argument
+
+
+def recorded(function: Callable[..., Iterable[Tensor | None]], examples: Sequence[Tensor]) -> GraphModule:
+    """The graph of one call of a function of tensors that returns tensors."""
+    recorder = Recorder({}, {})
+    recorder.add_inputs(examples)
+    with recorder:
+        results = function(*examples)
+    return recorder.module(results)
 
 
 def _tensors(argument: Any) -> Iterator[Tensor]:  # noqa: ANN401 (an argument of any operation)

@@ -72,7 +72,7 @@ class Options:
         differentiable: Whether gradients flow through the returned x to the tensors in `args` that require them.
         x_scale: The typical magnitude of each variable, as in :func:`scipy.optimize.least_squares`: a tensor or a
             number that broadcasts to x0; the run then works in ``x / x_scale``. ``"auto"`` finds it where units are so
-            many orders of magnitude apart that steps would go astray (docs/choosing.md), and is 1.0 elsewhere.
+            many orders of magnitude apart that steps would go astray (docs/units.md), and is 1.0 elsewhere.
         compile: Whether `fun` is compiled by :func:`newtoncg.compile`: products get cheaper, the first evaluation takes
             a second or more. Not for residuals or batches.
         batched: Whether `fun` maps ``(B, *shape)`` to ``(B,)``, a value for each of B independent problems.
@@ -117,7 +117,7 @@ class Options:
         if self.bounds is not None and (self.batched or self.differentiable):
             raise ValueError("bounds have no batched and no differentiable form; received both: leave one out")
         if isinstance(self.x_scale, str) and self.x_scale != "auto":
-            raise unknown_choice("x_scale", self.x_scale, ("auto",))
+            raise ValueError(f"x_scale must be 'auto', a positive number or a tensor; received {self.x_scale!r}")
         if has_scales(self.x_scale) and (self.batched or self.bounds is not None):
             raise ValueError("x_scale has no batched form and none with bounds: leave it out, or scale x in fun")
         forcing_rule_from(self.forcing)
