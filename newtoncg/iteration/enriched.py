@@ -11,11 +11,10 @@ from newtoncg.globalization.enriched import TROUBLE
 from newtoncg.iteration.directions import lower_rungs
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import descend
-from newtoncg.iteration.newton_system import Solve, System, solve_by
+from newtoncg.iteration.newton_system import Solve, System, solve_in_own_units
 from newtoncg.iteration.taken import Taken
 from newtoncg.iteration.trust_region_newton import trial_steps
 from newtoncg.krylov import CGResult, CurvaturePairs, cg
-from newtoncg.krylov.scaled import in_own_units
 from newtoncg.preconditioners.lbfgs import QuasiNewtonInverse
 from newtoncg.quasi_newton import LBFGSMemory
 from newtoncg.status import Rung
@@ -100,22 +99,18 @@ def _solve(at: Iterate, config: Enriched, limit: int) -> tuple[Solve, LBFGSMemor
 
     def by_cg(system: System) -> CGResult:
         kept.kept.clear()
-        return in_own_units(
-            lambda b, _: cg(
-                system.operator,
-                b,
-                tolerance=min(system.tolerance, config.accuracy),
-                max_iterations=limit or at.settings.max_cg_iterations,
-                preconditioner=own if system.preconditioner is None else system.preconditioner,
-                path_limit=at.settings.path_limit,
-                observer=at.settings.observer,
-                pairs=kept if system.pairs is None else system.pairs,
-            ),
+        return cg(
+            system.operator,
             system.right_side,
-            length=at.gradient_norm,
+            tolerance=min(system.tolerance, config.accuracy),
+            max_iterations=limit or at.settings.max_cg_iterations,
+            preconditioner=own if system.preconditioner is None else system.preconditioner,
+            path_limit=at.settings.path_limit,
+            observer=at.settings.observer,
+            pairs=kept if system.pairs is None else system.pairs,
         )
 
-    solve = solve_by(at, by_cg)
+    solve = solve_in_own_units(at, by_cg)
     for s, y in kept.kept:
         memory = memory.with_pair(s, y)
     return replace(solve, preconditioned=solve.preconditioned or own is not None), memory

@@ -126,16 +126,21 @@ def run(
                 evaluation, state = examined.taken.evaluation, _without_radius(examined.taken.state)
                 progress = _progress(objective, settings)
     loss = evaluation.value
-    report = replace(
-        total or StepReport(loss=loss, loss_after=loss, gradient_norm=gradient_norm, reason=termination.message),
-        loss_after=loss,
-        termination=termination,
-        certificate=certificate,
-        curvature=CURVATURE_NAMES[objective.source] if settings.makes_products else "none",
-        active_bounds=0 if settings.box is None else settings.box.active(evaluation.point),
-    )
+    if total is None:
+        total = StepReport(loss=loss, loss_after=loss, gradient_norm=gradient_norm, reason=termination.message)
+    report = replace(total, loss_after=loss, termination=termination, certificate=certificate)
+    report = _with_circumstances(report, objective, evaluation, settings)
     report = report.costing(objective.counts, time.perf_counter() - started)
     return Outcome(evaluation=evaluation, state=state, report=report)
+
+
+def _with_circumstances(
+    report: StepReport, objective: Objective, evaluation: Evaluation, settings: Settings
+) -> StepReport:
+    """The report with where products came from, and how many bounds hold at the end."""
+    curvature = CURVATURE_NAMES[objective.source] if settings.makes_products else "none"
+    active = 0 if settings.box is None else settings.box.active(evaluation.point)
+    return replace(report, curvature=curvature, active_bounds=active)
 
 
 def _without_radius(state: SolverState) -> SolverState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -47,10 +47,11 @@ class System:
 
     Attributes:
         operator: B.
-        right_side: ``-g``, shape ``(n,)``.
+        right_side: ``-unit g``, shape ``(n,)``.
         tolerance: The relative residual to be reached.
         preconditioner: The approximate inverse; None for none.
         pairs: Where the preconditioner learns from; None where it does not.
+        unit: The factor in the right-hand side, and so in the solution.
     """
 
     operator: LinearOperator
@@ -58,6 +59,7 @@ class System:
     tolerance: float
     preconditioner: LinearOperator | None
     pairs: CurvaturePairs | None
+    unit: float = 1.0
 
 
 def solve_newton_system(at: Iterate, *, radius: float = math.inf, path_limit: int = 0) -> Solve:
@@ -72,39 +74,56 @@ def solve_newton_system(at: Iterate, *, radius: float = math.inf, path_limit: in
         The solve, with products that were found right.
     """
     settings = at.settings
+    limit, observer = settings.max_cg_iterations, settings.observer
 
     def solver(system: System) -> CGResult:
-        A, limit, observer = system.operator, settings.max_cg_iterations, settings.observer
+        A, b, ball = system.operator, system.right_side, radius * system.unit
+        match settings.solver:
+            case Solver.CG:
+                return cg(
+                    A,
+                    b,
+                    tolerance=system.tolerance,
+                    max_iterations=limit,
+                    radius=ball,
+                    preconditioner=system.preconditioner,
+                    path_limit=path_limit,
+                    observer=observer,
+                    pairs=system.pairs,
+                )
+            case Solver.LANCZOS:
+                limits = LanczosLimits(tolerance=system.tolerance, max_iterations=limit)
+                inverse, far = system.preconditioner, reach(at) * system.unit
+                return gltr(A, b, radius=ball, reach=far, limits=limits, preconditioner=inverse, observer=observer)
+            case Solver.MINRES:
+                return minres(A, b, tolerance=system.tolerance, max_iterations=limit, observer=observer)
+            case Solver.EXACT:
+                if not at.objective.verified:  # a unit vector, the first column, is a poor test of a product
+                    A.matvec(b)
+                return exact(A, b, radius=ball, reach=reach(at) * system.unit)
 
-        def solved(b: Tensor, unit: float) -> CGResult:
-            ball = radius * unit
-            match settings.solver:
-                case Solver.CG:
-                    return cg(
-                        A,
-                        b,
-                        tolerance=system.tolerance,
-                        max_iterations=limit,
-                        radius=ball,
-                        preconditioner=system.preconditioner,
-                        path_limit=path_limit,
-                        observer=observer,
-                        pairs=system.pairs,
-                    )
-                case Solver.LANCZOS:
-                    limits = LanczosLimits(tolerance=system.tolerance, max_iterations=limit)
-                    inverse, far = system.preconditioner, reach(at) * unit
-                    return gltr(A, b, radius=ball, reach=far, limits=limits, preconditioner=inverse, observer=observer)
-                case Solver.MINRES:
-                    return minres(A, b, tolerance=system.tolerance, max_iterations=limit, observer=observer)
-                case Solver.EXACT:
-                    if not at.objective.verified:  # a unit vector, the first column, is a poor test of a product
-                        A.matvec(b)
-                    return exact(A, b, radius=ball, reach=reach(at) * unit)
+    return solve_in_own_units(at, solver)
 
-        return in_own_units(solved, system.right_side, length=at.gradient_norm)
 
-    return solve_by(at, solver)
+def solve_in_own_units(at: Iterate, solver: Callable[[System], CGResult]) -> Solve:
+    """The same as :func:`solve_by` for solvers whose solution is proportional to the right-hand side.
+
+    Args:
+        at: The present iterate.
+        solver: The solver; lengths that it is given grow by the `unit` of the system.
+
+    Returns:
+        The solve, with products that were found right.
+    """
+
+    def scaled(system: System) -> CGResult:
+        return in_own_units(
+            lambda b, unit: solver(replace(system, right_side=b, unit=unit)),
+            system.right_side,
+            length=at.gradient_norm,
+        )
+
+    return solve_by(at, scaled)
 
 
 def solve_by(at: Iterate, solver: Callable[[System], CGResult]) -> Solve:
