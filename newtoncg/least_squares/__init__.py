@@ -4,7 +4,7 @@ from newtoncg.least_squares.choice import DampedSystems, SolverLimits
 from newtoncg.least_squares.damped import DampedStep, DampedSystem
 from newtoncg.least_squares.jacobian import GraphJacobian, Jacobian, StoredJacobian
 from newtoncg.least_squares.point_function import PointFunction, Points
-from newtoncg.least_squares.scaled import ScaledSystems, fading_scales
+from newtoncg.least_squares.scaled import ScaledSystems, column_scales
 
 __all__ = [
     "DampedStep",
@@ -17,5 +17,5 @@ __all__ = [
     "ScaledSystems",
     "SolverLimits",
     "StoredJacobian",
-    "fading_scales",
+    "column_scales",
 ]

@@ -12,25 +12,21 @@ from newtoncg.least_squares.choice import DampedSystems, SolverLimits
 from newtoncg.least_squares.damped import DampedStep
 from newtoncg.least_squares.jacobian import StoredJacobian
 
-FADING = 0.1
-"""Our choice: what is left of a scale from one point to the next. With 1, as in Moré (1978), NIST's MGH10 never forgets
-columns that were much larger where it began; with 0, MGH17 jumps to where its columns vanish."""
 
-
-def fading_scales(jacobian: StoredJacobian, before: Tensor | None) -> Tensor:
-    """The norms of the columns, or what is left of earlier ones: Moré (1978), "The Levenberg-Marquardt algorithm", §6.
+def column_scales(jacobian: StoredJacobian, before: Tensor | None) -> Tensor:
+    """The largest norms that the columns have had: Moré (1978), "The Levenberg-Marquardt algorithm", §6.
 
     They make steps independent of the units of the unknowns. A column that was always zero counts as the largest one.
 
     Args:
         jacobian: J at the present point.
-        before: The scales at the point before; None at the first.
+        before: The scales at the point before; None at the first, and where they begin anew.
 
     Returns:
         Positive numbers, shape ``(n,)``.
     """
     norms = torch.linalg.vector_norm(jacobian.matrix, dim=0)
-    scales = norms if before is None else torch.maximum(norms, FADING * before)
+    scales = norms if before is None else torch.maximum(norms, before)
     known = scales > 0.0
     return torch.where(known, scales, torch.where(known.any(), scales.max(), 1.0))
 

@@ -16,7 +16,7 @@ from newtoncg.least_squares import (
     ScaledSystems,
     SolverLimits,
     StoredJacobian,
-    fading_scales,
+    column_scales,
 )
 from newtoncg.least_squares import jacobian as jacobian_module
 from newtoncg.least_squares.choice import products_worth
@@ -298,9 +298,9 @@ def test_scaled_systems_weigh_each_unknown(solver: str) -> None:
         torch.testing.assert_close(correction, dense_step(J, k, damping), rtol=1e-6, atol=1e-8)
 
 
-def test_scales_are_those_of_the_columns_and_fade() -> None:
+def test_scales_are_the_largest_norms_that_columns_have_had() -> None:
     first = torch.tensor([[3.0, 0.0, 0.0], [4.0, 2.0, 0.0]], dtype=torch.float64)
-    scales = fading_scales(StoredJacobian(first), None)
+    scales = column_scales(StoredJacobian(first), None)
     assert scales.tolist() == [5.0, 2.0, 5.0]
-    assert fading_scales(StoredJacobian(0.0 * first), scales).tolist() == pytest.approx([0.5, 0.2, 0.5])
-    assert fading_scales(StoredJacobian(0.0 * first), None).tolist() == [1.0, 1.0, 1.0]
+    assert column_scales(StoredJacobian(0.0 * first), scales).tolist() == [5.0, 2.0, 5.0]
+    assert column_scales(StoredJacobian(0.0 * first), None).tolist() == [1.0, 1.0, 1.0]

@@ -14,6 +14,7 @@ from torch import Tensor
 import newtoncg
 from newtoncg.errors import ClosureError
 from newtoncg.status import Termination
+from tests.problems import by_name
 
 
 def rosenbrock(x: Tensor) -> Tensor:
@@ -31,6 +32,15 @@ def meyer(x: Tensor) -> Tensor:
     y = [34780, 28610, 23650, 19630, 16370, 13720, 11540, 9744, 8261, 7030, 6005, 5147, 4427, 3820, 3307, 2872]
     t = 45.0 + 5.0 * torch.arange(1, 17, dtype=x.dtype)
     return x[0] * torch.exp(x[1] / (t + x[2])) - torch.tensor(y, dtype=x.dtype)
+
+
+BEST = {
+    "penalty_1_4": 2.24998e-5,
+    "penalty_1_10": 7.08765e-5,
+    "brown_dennis_start_10x": 85822.2,
+    "penalty_2_10": 2.93661e-4,
+}
+"""Published minima of the sums of squares: More, Garbow, Hillstrom (1981), problems 16, 23, 24."""
 
 
 def underdetermined(x: Tensor) -> Tensor:
@@ -75,6 +85,24 @@ def test_a_badly_scaled_fit_with_residuals_reaches_its_published_value() -> None
     start = torch.tensor([0.02, 4000.0, 250.0], dtype=torch.float64)
     result = newtoncg.minimize(meyer, start, method="gauss-newton", tol=1e-2, max_iter=3000)
     assert 2.0 * result.fun == pytest.approx(87.9458, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["penalty_1_4", "penalty_1_10", "brown_dennis_start_10x", "penalty_2_10"])
+def test_unknowns_whose_columns_vanish_on_the_way_keep_their_scale(name: str) -> None:
+    """Squares of unknowns that pass zero: a column of nearly no length must not ask for a step of any length."""
+    problem = by_name(name)
+    assert problem.residuals is not None
+    result = newtoncg.minimize(problem.residuals, problem.start(), method="gauss-newton", max_iter=500)
+    assert result.success
+    assert 2.0 * result.fun == pytest.approx(BEST[name], rel=1e-4)
+
+
+def test_second_differences_of_round_off_reject_no_step() -> None:
+    """Near the end the acceleration is a difference of round-off: what it says of a step of 1e-14 is no reason."""
+    start = torch.linspace(-1.2, 1.0, 8, dtype=torch.float64)
+    result = newtoncg.minimize(rosenbrock, start, method="gauss-newton", tol=0.0)
+    assert result.fun < 1e-28
+    assert result.nit <= 35
 
 
 def test_steps_do_not_depend_on_the_units_of_the_unknowns() -> None:
