@@ -85,11 +85,12 @@ def test_progress_is_watched_for_each_problem_alone() -> None:
     falling = [(2.0**-k, 2.0**-k) for k in range(15)]
     flat = [(1.0, 1.0)] * 15
     rising = [(1.0 + k, 1.0) for k in range(15)]
-    histories = [falling, flat, rising]
-    together = Progress.starting(torch.zeros(3, dtype=torch.float64), 1e-16)
+    slow = [(1.0, 0.98**k) for k in range(15)]
+    histories = [falling, flat, rising, slow]
+    together = Progress.starting(torch.zeros(4, dtype=torch.float64), 1e-16)
     alone = [Progress.starting(0.0, 1e-16) for _ in histories]
     for row in zip(*histories, strict=True):
         values, norms = entries(*map(list, zip(*row, strict=True)))
         expected = [progress.stalls(*pair) for progress, pair in zip(alone, row, strict=True)]
         assert_same(together.stalls(values, norms), expected)
-    assert [progress.idle for progress in alone] == [0.0, 14.0, 14.0]
+    assert [progress.idle for progress in alone] == [0.0, 14.0, 14.0, 2.0]  # 0.98^6 is less than 0.9

@@ -8,7 +8,7 @@ import torch
 
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.objective import Evaluation
-from newtoncg.vectors import scaled_norm
+from newtoncg.vectors import dot, host, scaled_norm
 
 BLUR = 1e4
 """Our choice: so many units of round-off of the loss may be noise, or their power 2/3 where that is more. Sums
@@ -48,6 +48,22 @@ def is_blurred(at: Iterate, predicted: float) -> bool:
         Whether the loss may be unable to tell.
     """
     return predicted <= noise_of(at)
+
+
+def reduction_by_slopes(at: Iterate, after: Evaluation) -> float:
+    """How far the loss falls along a step s, by the gradients at its ends: ``-(g + g+)'s / 2``, exact for quadratics.
+
+    With it the Armijo condition is the approximate one of Hager & Zhang (2005), SIAM J. Optim. 16(1), eq. (4.1).
+
+    Args:
+        at: The present iterate.
+        after: The trial, not far; its gradient is evaluated.
+
+    Returns:
+        The reduction, with an error that falls with it, where differences of losses are noise.
+    """
+    step = (after.point - at.point).to(torch.float64)
+    return -0.5 * host(dot(at.gradient.to(torch.float64) + after.gradient(), step))[0]
 
 
 def lowers_gradient(at: Iterate, after: Evaluation, predicted: float, *, monotone: bool) -> bool:

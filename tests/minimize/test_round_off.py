@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -99,6 +100,33 @@ def test_a_run_that_would_end_in_noise_measures_it_and_goes_on(name: str, dtype:
     problem = by_name(name)
     result = newtoncg.minimize(problem.fun, problem.start(dtype=dtype), tol=0.0, check="never", **KINDS[kind])
     assert float(result.jac.double().norm()) <= 2.5 * permitted(problem, result.x)
+
+
+RESIDUALS = [
+    ("freudenstein_roth", torch.float64),
+    ("jennrich_sampson", torch.float64),
+    ("bard", torch.float32),
+    ("broyden_tridiagonal_10", torch.float64),
+    ("watson_12", torch.float64),
+    ("chebyquad_8", torch.float64),
+    ("helical_valley", torch.float64),
+    ("helical_valley_start_10x", torch.float64),
+]
+"""Large residuals, where steps converge linearly, and residuals that are round-off of larger numbers."""
+
+
+@pytest.mark.parametrize(("name", "dtype"), RESIDUALS, ids=str)
+def test_damped_steps_go_on_by_slopes_where_the_loss_no_longer_tells(name: str, dtype: torch.dtype) -> None:
+    """The gradient has been 20 to 700 000 times what is permitted where reductions were differences of losses."""
+    problem = by_name(name)
+    residuals = problem.residuals
+    assert residuals is not None
+    result = newtoncg.minimize(
+        lambda x: residuals(x) * math.sqrt(2.0), problem.start(dtype=dtype), tol=0.0, check="never",
+        method="gauss-newton",
+    )  # fmt: skip
+    assert float(result.jac.double().norm()) <= 2.0 * permitted(problem, result.x)
+    assert result.nfev < 250
 
 
 WANDERING = [
