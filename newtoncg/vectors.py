@@ -26,11 +26,27 @@ def norm(a: Tensor) -> Tensor:
 def scaled_norm(a: Tensor) -> float:
     """The Euclidean norm of a flat vector on the host, right also where squares of entries over- or underflow."""
     (value,) = host(norm(a))
-    finfo = torch.finfo(a.dtype)
-    if math.isnan(value) or math.sqrt(finfo.tiny / finfo.eps) <= value < math.inf:
+    if math.isnan(value) or math.sqrt(smallest_square(a.dtype)) <= value < math.inf:
         return value
     largest = infinity_norm(a)
     return largest * host(norm(a / largest))[0] if 0.0 < largest < math.inf else largest
+
+
+def scaled_dot(a: Tensor, b: Tensor) -> float:
+    """The inner product on the host, right also where products of entries of float32 over- or underflow."""
+    (value,) = host(dot(a, b))
+    if smallest_square(a.dtype) <= abs(value) < math.inf:
+        return value
+    largest, other = infinity_norm(a), infinity_norm(b)
+    if not 0.0 < largest < math.inf or not 0.0 < other < math.inf:
+        return value
+    return largest * other * host(dot(a / largest, b / other))[0]
+
+
+def smallest_square(dtype: torch.dtype) -> float:
+    """The smallest sum of products that has all its digits, however many of its terms underflow."""
+    finfo = torch.finfo(dtype)
+    return float(finfo.tiny / finfo.eps)
 
 
 def infinity_norm(a: Tensor) -> float:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from newtoncg.vectors import ParameterVector, dot, host, infinity_norm, is_finite, norm, same_bits
+from newtoncg.vectors import ParameterVector, dot, host, infinity_norm, is_finite, norm, same_bits, scaled_dot
 
 
 def numbered(*shape: int, dtype: torch.dtype = torch.float32, start: float = 1.0) -> Tensor:
@@ -199,6 +199,14 @@ def test_products_and_norms() -> None:
     assert is_finite(torch.zeros(0))
     assert not is_finite(torch.tensor([1.0, math.inf]))
     assert not is_finite(torch.tensor([1.0, math.nan]))
+
+
+@pytest.mark.parametrize("unit", [2.0**-70, 2.0**-110, 2.0**70])
+def test_products_whose_terms_underflow_are_right(unit: float) -> None:
+    a, b = torch.tensor([3.0, -4.0, 1e-30]), torch.tensor([1.0, 2.0, 1e-30])
+    assert scaled_dot(a * unit, b * unit) == pytest.approx(-5.0 * unit * unit, rel=1e-6)
+    assert scaled_dot(a * 2.0**-70, torch.zeros(3)) == 0.0
+    assert math.isnan(scaled_dot(a, torch.tensor([math.nan, 0.0, 0.0])))
 
 
 def test_equality_of_bits_takes_nan_for_nan() -> None:

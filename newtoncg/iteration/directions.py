@@ -13,7 +13,7 @@ from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.newton_system import Solve, reach
 from newtoncg.krylov import CGResult
 from newtoncg.status import Rung
-from newtoncg.vectors import dot, host, norm, scaled_norm
+from newtoncg.vectors import dot, host, norm, scaled_dot, scaled_norm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,8 +146,7 @@ def lower_rungs(at: Iterate, solve: Solve | None) -> Iterator[Direction]:
 def _descent(at: Iterate, vector: Tensor, *, expand: bool, rung: Rung) -> Direction | None:
     """The direction with its learning rates and its slope; None unless it is finite and goes down beyond round-off."""
     vector = at.inside(vector * at.settings.rates)
-    slope, extent = host(dot(at.descent_gradient, vector), norm(vector))
-    extent = extent if 0.0 < extent < math.inf else scaled_norm(vector)
+    slope, extent = scaled_dot(at.descent_gradient, vector), scaled_norm(vector)
     if not slope < -torch.finfo(vector.dtype).eps * at.gradient_norm * extent or not math.isfinite(extent):
         return None
     return Direction(vector=vector, slope=slope, expand=expand, rung=rung)

@@ -17,7 +17,7 @@ from newtoncg.iteration.newton_system import Solve, solve_newton_system
 from newtoncg.iteration.taken import Taken, accepted, refused
 from newtoncg.objective import Evaluation
 from newtoncg.status import Rung, SearchStatus
-from newtoncg.vectors import dot, host
+from newtoncg.vectors import scaled_dot
 
 
 def line_search_step(at: Iterate, search: LineSearch) -> Taken:
@@ -88,7 +88,7 @@ class _Trial:
         return self.evaluation.value
 
     def slope(self) -> float:
-        return host(dot(self.evaluation.gradient(), self.tangent))[0]
+        return scaled_dot(self.evaluation.gradient(), self.tangent)
 
 
 def _search(at: Iterate, direction: Direction, search: LineSearch) -> SearchResult:

@@ -14,7 +14,7 @@ from newtoncg.iteration.state import SolverState
 from newtoncg.krylov.forcing import PreviousSolve
 from newtoncg.objective import Evaluation
 from newtoncg.status import CGStatus, Rung, Termination
-from newtoncg.vectors import host, norm
+from newtoncg.vectors import scaled_norm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,7 +58,7 @@ def accepted(
         The outcome; a trust region adds its radius.
     """
     step = after.point - at.point
-    (step_norm,) = host(norm(step))
+    step_norm = scaled_norm(step)
     previous, preconditioner = None, at.state.preconditioner
     if solve is not None:
         residual = solve.result.relative_residual * at.gradient_norm

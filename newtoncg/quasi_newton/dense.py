@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from newtoncg.quasi_newton.lbfgs import normalized
 from newtoncg.quasi_newton.self_scaling import Scaling, ScalingRule
 from newtoncg.status import Rung
-from newtoncg.vectors import dot, host
+from newtoncg.vectors import dot, host, smallest_square
 
 PENDING = 16
 """Our choice: so many updates are kept as pairs of vectors before they are added to the matrix in one pass."""
@@ -100,7 +101,10 @@ class DenseInverse:
         """
         g, d = self._last or (s, s)
         u = self.product(y)
-        sy, ss, yy, yu, sg, sd, dd = host(dot(s, y), dot(s, s), dot(y, y), dot(y, u), dot(s, g), dot(s, d), dot(d, d))
+        sy, ss, yy, yu, sg, sd, dd = _products(s, y, u, g, d)
+        if not min(ss, yy, dd) >= smallest_square(s.dtype):
+            s, y, u, g, d = normalized(s, y, u, g, d)
+            sy, ss, yy, yu, sg, sd, dd = _products(s, y, u, g, d)
         eps = torch.finfo(s.dtype).eps
         if not sy > eps * math.sqrt(ss * yy) or not yy < math.inf:
             return
@@ -155,3 +159,8 @@ class DenseInverse:
             corner.copy_(corner.tril() + corner.tril(-1).t())
             self._matrix[last:, first:last] = band[:, last - first :].t()
         self._scale, self._pending = 1.0, 0
+
+
+def _products(s: Tensor, y: Tensor, u: Tensor, g: Tensor, d: Tensor) -> list[float]:
+    """The numbers that decide about a pair, in one transfer."""
+    return host(dot(s, y), dot(s, s), dot(y, y), dot(y, u), dot(s, g), dot(s, d), dot(d, d))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from newtoncg.elementwise import Number, sqrt
 from newtoncg.status import Rung
-from newtoncg.vectors import dot, host
+from newtoncg.vectors import dot, host, infinity_norm, smallest_square
 
 
 @overload
@@ -21,6 +21,25 @@ def is_curved(sy: Tensor, ss: Tensor, yy: Tensor, *, round_off: float) -> Tensor
 def is_curved(sy: Number, ss: Number, yy: Number, *, round_off: float) -> bool | Tensor:
     """Whether a pair shows positive curvature beyond round-off, ``s'y > eps |s| |y|``; fails for NaN."""
     return (sy > round_off * sqrt(ss * yy)) & (yy < math.inf) & (yy > 0.0)
+
+
+def normalized(s: Tensor, y: Tensor, *others: Tensor) -> list[Tensor]:
+    """A pair in units where its squares do not underflow; quasi-Newton matrices are the same in all.
+
+    Args:
+        s: The step, shape ``(n,)``.
+        y: The change of the gradient over it, shape ``(n,)``.
+        others: What is in the same units.
+
+    Returns:
+        All of them times the power of two that brings ``|s| |y|`` near 1; as they are where that is zero or infinite.
+    """
+    size = math.sqrt(infinity_norm(s)) * math.sqrt(infinity_norm(y))
+    if not 0.0 < size < math.inf:
+        return [s, y, *others]
+    exponent = -math.frexp(size)[1]
+    unit = math.ldexp(1.0, exponent // 2), math.ldexp(1.0, exponent - exponent // 2)
+    return [vector * unit[0] * unit[1] for vector in (s, y, *others)]  # either factor is a number of the dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,6 +87,9 @@ class LBFGSMemory:
         if not self.history_size:
             return self
         sy, ss, yy = host(dot(s, y), dot(s, s), dot(y, y))
+        if not min(ss, yy) >= smallest_square(s.dtype):
+            s, y = normalized(s, y)
+            sy, ss, yy = host(dot(s, y), dot(s, s), dot(y, y))
         if not is_curved(sy, ss, yy, round_off=torch.finfo(s.dtype).eps):
             return self
         return LBFGSMemory(

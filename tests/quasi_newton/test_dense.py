@@ -237,6 +237,20 @@ def test_a_matrix_that_broke_down_starts_afresh() -> None:
     torch.testing.assert_close(inverse.product(g), 0.5 * g)
 
 
+@RULES
+def test_pairs_whose_squares_underflow_are_as_good_as_longer_ones(rule: ScalingRule) -> None:
+    """In float32; powers of two round nothing."""
+    A, unit = quadratic(8).float(), 2.0**-90
+    long, short = DenseInverse(rule), DenseInverse(rule)
+    g = A @ torch.ones(8)
+    for _ in range(5):
+        d, tiny = long.direction(g), short.direction(g * unit)
+        assert torch.equal(tiny, d * unit)
+        long.learn(0.5 * d, 0.5 * A @ d)
+        short.learn(0.5 * tiny, 0.5 * A @ tiny)
+        g = g + 0.5 * A @ d
+
+
 def test_an_empty_inverse_is_steepest_descent() -> None:
     inverse = DenseInverse(bfgs)
     g = torch.tensor([1.0, -2.0])

@@ -120,6 +120,17 @@ def test_the_scale_of_a_pair_does_not_decide_whether_it_is_kept(scale: float) ->
     assert memory.scale == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("exponent", [-60, -80, -100])
+def test_pairs_whose_squares_underflow_are_as_good_as_longer_ones(exponent: int) -> None:
+    """Powers of two round nothing."""
+    history = [(s.float(), y.float()) for s, y in pairs(4, 6, seed=0)]
+    unit = 2.0**exponent
+    short = remember([(s * unit, y * unit) for s, y in history], 3)
+    gradient = history[0][0] * 2.0**-90
+    assert len(short) == 3
+    assert torch.equal(short.direction(gradient), remember(history, 3).direction(gradient))
+
+
 def test_a_new_pair_leaves_the_old_memory_and_the_gradient_as_they_were() -> None:
     memory = remember(pairs(2, 3, 0), 2)
     g = torch.ones(3, dtype=torch.float64)
