@@ -101,15 +101,15 @@ def verify_products(function: BatchedFunction, evaluation: BatchedEvaluation, pl
     if not function.exact:
         return spent
     points, rows = evaluation.points[places], evaluation.rows[places]
-    long = _central_difference(function, points, rows, vectors, difference_steps(points, vectors, 1.0 / 3.0))
+    h = difference_steps(points, vectors, 1.0 / 3.0)
+    long = _central_difference(function, points, rows, vectors, h)
     error = _relative_distances(products, long)
     doubtful = (~(error <= (SMOOTH if points.dtype == torch.float64 else TOLERANCE))).nonzero().flatten()
     spent += 2
     if not len(doubtful):
         return spent
     points, vectors, gradients = points[doubtful], vectors[doubtful], evaluation.gradient()[places[doubtful]]
-    reach = torch.finfo(points.dtype).eps ** (1.0 / 3.0) * (1.0 + row_norm(points)) / SHRINKAGE
-    short = _central_difference(function, points, rows[doubtful], vectors, reach / row_norm(vectors))
+    short = _central_difference(function, points, rows[doubtful], vectors, h[doubtful] / SHRINKAGE)
     spent[doubtful] += 2
     nearest = torch.minimum(error[doubtful], _relative_distances(products[doubtful], short))
     doubt = _relative_distances(long[doubtful], short)

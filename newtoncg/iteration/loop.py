@@ -23,7 +23,7 @@ from newtoncg.iteration.loss_noise import BLURRED, noisier
 from newtoncg.iteration.polish import polished
 from newtoncg.iteration.progress import Progress
 from newtoncg.iteration.report import StepReport
-from newtoncg.iteration.second_order import STATIONARY, examine
+from newtoncg.iteration.second_order import STATIONARY, examine, untouched
 from newtoncg.iteration.settings import Settings
 from newtoncg.iteration.state import SolverState
 from newtoncg.iteration.taken import Taken, remembered
@@ -92,11 +92,12 @@ def run(
     objective.box = settings.box
     total, progress, flattest = None, _progress(objective, settings), None
     termination, gradient_norm = _finite(evaluation), math.nan
-    certificate = None if settings.second_order is None else CurvatureCertificate()
+    certificate = CurvatureCertificate() if settings.certifies else None
+    unseen: Tensor | None = None
     while termination is None:
         state = state.learned(evaluation.gradient())
         gradient = settings.projected(evaluation.point, evaluation.gradient())
-        gradient_norm = scaled_norm(gradient)
+        gradient_norm, unseen = scaled_norm(gradient), untouched(gradient, unseen, settings.second_order)
         termination = _converged(gradient, gradient_norm, settings)
         if termination is None and progress.stalls(state.recent.reference(evaluation.value), gradient_norm):
             termination = Termination.ROUND_OFF
@@ -118,9 +119,10 @@ def run(
                 at, total, termination = _polished(at, total, termination, callback)
             evaluation, state, gradient_norm = at.evaluation, at.state, at.gradient_norm
         if termination in STATIONARY and settings.second_order is not None:
-            examined = examine(at, settings.second_order)
+            examined = examine(at, settings.second_order, unseen)
             if examined.taken is None:
-                certificate, termination = examined.certificate, examined.termination(termination)
+                certificate = examined.certificate if examined.counts else certificate
+                termination = examined.termination(termination)
             else:
                 total, termination = _noted(at, examined.taken, total, callback)
                 evaluation, state = examined.taken.evaluation, _without_radius(examined.taken.state)
@@ -198,7 +200,7 @@ def _noted(
 ) -> tuple[StepReport, Termination | None]:
     """The report with one iteration more, and why the loop ends after it, if it does."""
     total = taken.report.after(total)
-    if at.settings.second_order is not None:
+    if at.settings.certifies:
         total = replace(total, certificate=CurvatureCertificate())
     logger.info("loss %.6e -> %.6e: %s", at.value, taken.evaluation.value, taken.report.message)
     return total, _exhausted(at, taken, total, callback)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from newtoncg.globalization import LineSearch, SecondOrder
 from newtoncg.iteration.certificate import CurvatureCertificate
@@ -32,21 +33,47 @@ class Examined:
     Attributes:
         certificate: What is known of the curvature at the point.
         taken: The step that leaves the point; None where it stays.
+        everywhere: Whether all directions were looked at.
     """
 
     certificate: CurvatureCertificate
     taken: Taken | None
+    everywhere: bool = True
+
+    @property
+    def counts(self) -> bool:
+        """Whether the certificate is one: for all directions, or of a saddle point."""
+        return self.everywhere or self.certificate.is_saddle
 
     def termination(self, found: Termination) -> Termination:
         """Why the run ends here, where a first-order test has ended it already."""
         if found is not Termination.GRADIENT:
             return found
-        if self.certificate.holds:
-            return Termination.SECOND_ORDER
-        return Termination.SADDLE if self.certificate.is_saddle else Termination.UNCERTIFIED
+        if self.certificate.is_saddle:
+            return Termination.SADDLE
+        if not self.everywhere:
+            return found
+        return Termination.SECOND_ORDER if self.certificate.holds else Termination.UNCERTIFIED
 
 
-def examine(at: Iterate, config: SecondOrder) -> Examined:
+def untouched(gradient: Tensor, before: Tensor | None, config: SecondOrder | None) -> Tensor | None:
+    """Which entries of all gradients of a run were exactly zero.
+
+    Args:
+        gradient: The gradient at the present iterate, shape ``(n,)``.
+        before: What this function said at the last; None at the first.
+        config: The settings.
+
+    Returns:
+        Flags of shape ``(n,)``; None where nothing depends on them.
+    """
+    if config is None or not config.untouched_only:
+        return None
+    zero = gradient == 0.0
+    return zero if before is None else zero.logical_and_(before)
+
+
+def examine(at: Iterate, config: SecondOrder, where: Tensor | None) -> Examined:
     """Look for negative curvature at a stationary point, and follow what is found downhill.
 
     Where the smallest eigenvalue may be zero within its tolerance, the loss is probed along its vector too: a saddle of
@@ -55,11 +82,14 @@ def examine(at: Iterate, config: SecondOrder) -> Examined:
     Args:
         at: The iterate; its gradient may be zero.
         config: The settings.
+        where: The entries in which the search begins, flags of shape ``(n,)``; None for all.
 
     Returns:
         The certificate, and the step taken, if any.
     """
-    found = _smallest(at, config)
+    if where is not None and not bool(where.any()):
+        return Examined(certificate=CurvatureCertificate(), taken=None, everywhere=False)
+    found = _smallest(at, config, where)
     tolerance = config.tolerance * found.magnitude
     certificate = CurvatureCertificate(
         smallest_ritz=found.ritz,
@@ -73,10 +103,11 @@ def examine(at: Iterate, config: SecondOrder) -> Examined:
         taken = descend(at, _downhill(at, found), LineSearch(), solve=None, reasons=[])
     elif certificate.holds and found.bound <= 0.0:
         taken = _probed(at, found)
-    return Examined(certificate=certificate, taken=taken if taken is not None and taken.moved else None)
+    left = taken if taken is not None and taken.moved else None
+    return Examined(certificate=certificate, taken=left, everywhere=where is None)
 
 
-def _smallest(at: Iterate, config: SecondOrder) -> SmallestEigenvalue:
+def _smallest(at: Iterate, config: SecondOrder, where: Tensor | None) -> SmallestEigenvalue:
     """The smallest eigenvalue, by products that were found right."""
     while True:
         operator = at.objective.curvature(at.evaluation)
@@ -86,6 +117,7 @@ def _smallest(at: Iterate, config: SecondOrder) -> SmallestEigenvalue:
             failure_probability=config.failure_probability,
             max_products=config.max_products,
             seed=config.seed,
+            where=where,
         )
         if at.objective.trusts(operator):
             return found

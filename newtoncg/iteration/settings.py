@@ -81,6 +81,11 @@ class Settings:
         return self.newton or self.second_order is not None
 
     @property
+    def certifies(self) -> bool:
+        """Whether a run says what is known of the Hessian where it ends."""
+        return self.second_order is not None and not self.second_order.untouched_only
+
+    @property
     def memory(self) -> int:
         """With how many losses a non-monotone test compares; 1 where every step must decrease."""
         return self.globalization.memory if isinstance(self.globalization, LineSearch | TrustRegion) else 1

@@ -40,7 +40,13 @@ class SmallestEigenvalue:
 
 
 def smallest_eigenvalue(
-    A: LinearOperator, *, tolerance: float, failure_probability: float, max_products: int, seed: int = 0
+    A: LinearOperator,
+    *,
+    tolerance: float,
+    failure_probability: float,
+    max_products: int,
+    seed: int = 0,
+    where: Tensor | None = None,
 ) -> SmallestEigenvalue:
     """Find a direction of negative curvature, or a bound that says that there is none.
 
@@ -58,13 +64,16 @@ def smallest_eigenvalue(
         failure_probability: The probability that the bound is wrong, in (0, 1).
         max_products: The limit of products, an n-vector each.
         seed: The seed of the starting vector.
+        where: The entries that the starting vector has, flags of shape ``(n,)``; None for all. The bound is one for
+            all of space only then.
 
     Returns:
         What was found.
     """
     like = torch.zeros(A.size, dtype=A.dtype, device=A.device)
     random = torch.randn(A.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    process = LanczosProcess(A, random.to(like))
+    random = random.to(like) if where is None else random.to(like) * where
+    process = LanczosProcess(A, random)
     looks = _looks(min(max_products, A.size))
     ritz, bound, magnitude = math.nan, -math.inf, math.nan
     while process.size < max_products and process.extend():

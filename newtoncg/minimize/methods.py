@@ -17,7 +17,7 @@ from newtoncg.configs import (
     second_order_from,
 )
 from newtoncg.functional.memory import require_memory
-from newtoncg.globalization import Cubic, Enriched, LevenbergMarquardt, LineSearch, TrustRegion
+from newtoncg.globalization import Cubic, Enriched, LevenbergMarquardt, LineSearch, SecondOrder, TrustRegion
 from newtoncg.iteration import Settings, Solver
 from newtoncg.minimize.options import Options, has_scales
 from newtoncg.quasi_newton import DenseInverse, ScalingRule, bfgs, self_scaled_bfgs, self_scaled_broyden
@@ -154,7 +154,7 @@ def _require_residuals(name: str, method: Method, options: Options) -> None:
         raise ValueError(f"method {name!r} takes no preconditioner; received {options.preconditioner!r}: leave it out")
     if method.residuals and has_scales(options.x_scale):
         raise ValueError(f"method {name!r} scales its variables by itself: leave out x_scale, or scale x in fun")
-    if method.residuals and (options.second_order is not False or options.curvature != "hessian"):
+    if method.residuals and (options.second_order or options.curvature != "hessian"):
         raise ValueError(
             f"method {name!r} works with J'J alone: leave out second_order and curvature, or minimize the sum of "
             "squares by another method"
@@ -184,6 +184,14 @@ def box_of(method: str, options: Options, x0: Tensor) -> Box | None:
     return box_from_bounds(options.bounds, x0)
 
 
+def _second_order(options: Options, method: Method) -> SecondOrder | None:
+    """What is asked of the Hessian; where nothing is said, only what a run could not see."""
+    if options.second_order is not None:
+        return second_order_from(options.second_order)
+    able = method.newton and not (method.residuals or options.batched or options.bounds is not None)
+    return SecondOrder(untouched_only=True) if able else None
+
+
 def settings_from(
     options: Options, method: Method, size: int, gradient_tolerance: float = 0.0, *, box: Box | None = None
 ) -> Settings:
@@ -200,7 +208,7 @@ def settings_from(
         change_tolerance=options.tolerance_change,
         lower_bound=options.lower_bound,
         preconditioner=preconditioner_from(options.preconditioner),
-        second_order=second_order_from(options.second_order),
+        second_order=_second_order(options, method),
         box=box,
     )
     if box is not None:

@@ -67,7 +67,9 @@ class Options:
         check: ``"first-step"`` compares the first exact product with differences (two gradients, once), or ``"never"``.
         lower_bound: A value below it counts as unbounded.
         second_order: Whether success asks for a Hessian without negative eigenvalues too: saddle points are left, and
-            the result is certified; or a :class:`newtoncg.globalization.SecondOrder` with settings.
+            the result is certified; or a :class:`newtoncg.globalization.SecondOrder` with settings. None leaves saddle
+            points that a run begins at, or is led to by the symmetry of its start: it looks along the entries of x that
+            no gradient has touched, where the method makes products and there are no bounds.
         memory_limit: The bytes that the n x n matrix of a method that keeps one may take; by default those available.
         differentiable: Whether gradients flow through the returned x to the tensors in `args` that require them.
         x_scale: The typical magnitude of each variable, as in :func:`scipy.optimize.least_squares`: a tensor or a
@@ -92,7 +94,7 @@ class Options:
     curvature: str = "hessian"
     check: str = "first-step"
     lower_bound: float = -1e50
-    second_order: bool | SecondOrder = False
+    second_order: bool | SecondOrder | None = None
     memory_limit: int | None = None
     differentiable: bool = False
     batched: bool = False
@@ -107,7 +109,7 @@ class Options:
         require_count("history_size", self.history_size, minimum=0, optional=True)
         require_number("tolerance_change", self.tolerance_change, minimum=0.0)
         require_number("lower_bound", self.lower_bound, infinite=True)
-        second_order_from(self.second_order)
+        second_order_from(self.second_order or False)
         require_count("memory_limit", self.memory_limit, minimum=0, optional=True)
         require_flag("batched", self.batched)
         require_flag("compile", self.compile)

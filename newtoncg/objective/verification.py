@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import overload
 
@@ -86,7 +85,7 @@ def compare_with_differences(
     error = _relative_distance(product, long)
     if error <= (SMOOTH if point.dtype == torch.float64 else TOLERANCE):
         return Verdict(agrees=True, relative_error=error, message=f"products agree with differences to {error:.1g}.")
-    short = differences.difference(vector, _shorter_length(point, vector))
+    short = differences.difference(vector, differences.step_length(vector) / SHRINKAGE)
     doubt, short_error = _relative_distance(long, short), _relative_distance(product, short)
     nearest = min(error, short_error)
     if contradicted(nearest, doubt, differs=bool(long.any()) or bool(short.any())):
@@ -120,11 +119,6 @@ def contradicted(nearest: Number, doubt: Number, *, differs: bool | Tensor) -> b
 def wrong_product(error: float) -> str:
     """The cause of a wrong product, in the words of `diagnose`."""
     return describe("wrong-product", error=f"{100.0 * error:.2g} %", where="").cause
-
-
-def _shorter_length(point: Tensor, vector: Tensor) -> float:
-    reach = math.pow(torch.finfo(point.dtype).eps, 1.0 / 3.0) * (1.0 + host(norm(point))[0]) / SHRINKAGE
-    return reach / host(norm(vector))[0]
 
 
 def _relative_distance(a: Tensor, b: Tensor) -> float:

@@ -45,7 +45,7 @@ def assert_as_alone(
     fun: Callable[[Tensor], Tensor], X: Tensor, result: BatchedResult, options: dict[str, Any] | None = None
 ) -> None:
     for row, x0 in enumerate(X):
-        alone = newtoncg.minimize(fun, x0, method="trust-ncg", **(options or {}))
+        alone = newtoncg.minimize(fun, x0, method="trust-ncg", second_order=False, **(options or {}))
         assert of_row(result, row) == of_single(alone)
         assert bool(result.success[row]) == alone.success
         torch.testing.assert_close(result.x[row], alone.x, rtol=1e-6, atol=1e-8)
@@ -101,7 +101,8 @@ def test_the_first_iterations(problem: Problem) -> None:
     X = starts(problem)
     result = newtoncg.minimize(stacked(problem.fun), X, batched=True, max_iter=3, check="never", forcing=0.25)
     for row, x0 in enumerate(X):
-        alone = newtoncg.minimize(problem.fun, x0, method="trust-ncg", max_iter=3, check="never", forcing=0.25)
+        first = {"max_iter": 3, "check": "never", "forcing": 0.25, "second_order": False}
+        alone = newtoncg.minimize(problem.fun, x0, method="trust-ncg", **first)
         assert result.status[row] is alone.status
         assert int(result.nit[row]) == alone.nit
         torch.testing.assert_close(float(result.fun[row]), alone.fun, rtol=1e-5, atol=1e-9, equal_nan=True)

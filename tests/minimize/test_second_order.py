@@ -17,6 +17,7 @@ from tests.minimize.functions import IN_BLOCKS, OF_SCALARS, WITHOUT_PRODUCTS, Co
 from tests.problems import Problem, Trait, by_name, select
 
 METHODS = pytest.mark.parametrize("method", OF_SCALARS)
+WITH_PRODUCTS = pytest.mark.parametrize("method", [name for name in OF_SCALARS if name not in WITHOUT_PRODUCTS])
 SADDLES = select(having=[Trait.SADDLE_START])
 
 
@@ -36,7 +37,7 @@ def flat(x: Tensor) -> Tensor:
 
 @METHODS
 def test_without_it_a_saddle_is_called_a_stationary_point_and_no_more(method: str) -> None:
-    result = newtoncg.minimize(saddle, zeros(2), method=method)
+    result = newtoncg.minimize(saddle, zeros(2), method=method, second_order=False)
     assert result.status is Termination.GRADIENT
     assert "stationary point" in result.message
     assert "minimum" not in result.message
@@ -55,6 +56,57 @@ def test_an_exact_saddle_is_left_and_the_minimum_certified(method: str) -> None:
     assert certificate.bound == pytest.approx(2.0, rel=1e-3)
     assert "with probability 0.999 no eigenvalue" in result.message
     assert result.message.endswith("a strict minimum")
+
+
+@WITH_PRODUCTS
+@pytest.mark.parametrize("problem", SADDLES, ids=lambda problem: problem.name)
+def test_saddles_that_no_gradient_of_the_run_could_show_are_left_unasked(method: str, problem: Problem) -> None:
+    result = newtoncg.minimize(problem.fun, problem.start(), method=method)
+    assert result.success
+    assert result.status is Termination.GRADIENT
+    assert problem.minimum is not None
+    assert result.fun == pytest.approx(problem.minimum, abs=1e-6)
+    assert result.report.certificate is None
+
+
+@pytest.mark.parametrize("method", sorted(WITHOUT_PRODUCTS))
+def test_methods_without_products_make_none_unasked(method: str) -> None:
+    result = newtoncg.minimize(saddle, zeros(2), method=method)
+    assert (result.nit, result.nhev) == (0, 0)
+    assert result.status is Termination.GRADIENT
+
+
+@WITH_PRODUCTS
+def test_a_run_that_has_seen_all_of_its_space_pays_nothing_unasked(method: str) -> None:
+    plain = newtoncg.minimize(rosenbrock, start(), method=method, second_order=False)
+    result = newtoncg.minimize(rosenbrock, start(), method=method)
+    assert (result.nfev, result.njev, result.nhev) == (plain.nfev, plain.njev, plain.nhev)
+
+
+def test_unknowns_without_effect_cost_one_product_and_the_probes() -> None:
+    """As weights behind a unit that is off for all data: their gradient is zero, and their curvature too."""
+
+    def function(x: Tensor) -> Tensor:
+        return ((x - 1.0) ** 2)[:3].sum() + (0.0 * x).sum()
+
+    plain = newtoncg.minimize(function, zeros(6), second_order=False)
+    result = newtoncg.minimize(function, zeros(6))
+    assert result.success
+    assert torch.equal(result.x, plain.x)
+    assert result.nhev == plain.nhev + 1
+    assert result.nfev <= plain.nfev + 6 + 4  # the probes, and the check of the first product
+
+
+def test_a_saddle_that_cannot_be_left_is_no_success() -> None:
+    """Everything beside the axis is forbidden, and the Hessian says that the way down is there."""
+
+    def function(x: Tensor) -> Tensor:
+        return torch.where(x[1].abs() > 1e-30, torch.inf, 1.0) * (1.0 + x[0] ** 2 - x[1] ** 2)
+
+    result = newtoncg.minimize(function, zeros(2), check="never")
+    assert result.status is Termination.SADDLE
+    assert not result.success
+    assert "eigenvalue of at most -2" in result.message
 
 
 @METHODS
