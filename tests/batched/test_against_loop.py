@@ -101,7 +101,7 @@ def test_the_first_iterations(problem: Problem) -> None:
     X = starts(problem)
     result = newtoncg.minimize(stacked(problem.fun), X, batched=True, max_iter=3, check="never", forcing=0.25)
     for row, x0 in enumerate(X):
-        first = {"max_iter": 3, "check": "never", "forcing": 0.25, "second_order": False}
+        first: dict[str, Any] = {"max_iter": 3, "check": "never", "forcing": 0.25, "second_order": False}
         alone = newtoncg.minimize(problem.fun, x0, method="trust-ncg", **first)
         assert result.status[row] is alone.status
         assert int(result.nit[row]) == alone.nit
