@@ -42,10 +42,10 @@ class _Search:
         if not math.isfinite(end.slope):
             end.value = math.nan
             return end, None
-        end.lower = decreases or end.slope < 0.0
+        end.lower = (decreases and not flat) or end.slope < 0.0
         if decreases:
             found = SearchResult(status=SearchStatus.DECREASE, step_length=alpha, point=point)
-            if point.value < self.lowest:
+            if not flat and point.value < self.lowest:
                 self.fallback, self.lowest = found, point.value
             return end, found if self.conditions.bounds_slope(point) else None
         accepted = SearchResult(status=SearchStatus.ROUND_OFF, step_length=alpha, point=point)
@@ -54,6 +54,14 @@ class _Search:
     def is_higher(self, a: _End, b: _End) -> bool:
         """Whether the loss at a is above that at b, beyond its round-off."""
         return a.value > b.value + self.conditions.noise
+
+    def interpolate(self, a: _End, b: _End, lowest: float, highest: float) -> float:
+        """The next trial; where the values are equal to their noise, the zero of the secant through the slopes."""
+        if abs(a.value - b.value) <= self.conditions.noise and a.slope is not None and b.slope is not None:
+            width, turn = b.alpha - a.alpha, b.slope - a.slope
+            zero = a.alpha - a.slope * width / turn if turn else math.copysign(math.inf, width)
+            return min(highest, max(lowest, zero))
+        return _interpolate(a, b, lowest, highest)
 
     def failure(self) -> SearchResult:
         """The best decrease met, where the curvature condition could not be had; otherwise why nothing was."""
@@ -93,7 +101,7 @@ def strong_wolfe(phi: LineFunction, conditions: Conditions, *, initial: float, m
             return _zoom(search, previous, end)
         if end.slope >= 0.0:
             return _zoom(search, end, previous)
-        longer = min(_interpolate(previous, end, 2.0 * alpha, 10.0 * alpha), 0.5 * (alpha + ceiling))
+        longer = min(search.interpolate(previous, end, 2.0 * alpha, 10.0 * alpha), 0.5 * (alpha + ceiling))
         previous, alpha = end, longer
     return search.failure()
 
@@ -103,7 +111,7 @@ def _zoom(search: _Search, low: _End, high: _End) -> SearchResult:
     while search.left > 0:
         width = high.alpha - low.alpha
         inner, outer = sorted((low.alpha + 0.1 * width, high.alpha - 0.1 * width))
-        alpha = _interpolate(low, high, inner, outer)
+        alpha = search.interpolate(low, high, inner, outer)
         if not min(low.alpha, high.alpha) < alpha < max(low.alpha, high.alpha):
             break
         end, result = search.trial(alpha)

@@ -122,7 +122,8 @@ def lower_rungs(at: Iterate, solve: Solve | None) -> Iterator[Direction]:
 
     Args:
         at: The present iterate.
-        solve: The failed solve, whose largest Ritz value gives steepest descent its length; None if there was none.
+        solve: The failed solve, whose largest Ritz value gives steepest descent its length, as the newest pair does
+            without one; None if there was none.
 
     Yields:
         Descent directions; steepest descent always comes last.
@@ -137,7 +138,8 @@ def lower_rungs(at: Iterate, solve: Solve | None) -> Iterator[Direction]:
             yield direction
     curvature = solve.result.largest_ritz if solve is not None else math.nan
     (one_norm,) = host(gradient.abs().sum())
-    length = 1.0 / curvature if curvature > 0.0 else min(1.0, 1.0 / one_norm)
+    length = memory.scale if len(memory) else min(1.0, 1.0 / one_norm)
+    length = 1.0 / curvature if curvature > 0.0 else length
     steepest = _descent(at, gradient * -length, expand=at.settings.box is None, rung=Rung.STEEPEST_DESCENT)
     if steepest is not None:
         yield steepest

@@ -64,7 +64,7 @@ def _gap(at: Iterate) -> float:
 def _distance(at: Iterate) -> float:
     """The gain that is still wanted: the loss falls with the square of the gradient."""
     largest = at.settings.largest(at.gradient)
-    return 2.0 * math.log(largest / (at.settings.gradient_tolerance or USUAL_REDUCTION * largest))
+    return -2.0 * math.log(at.settings.gradient_tolerance / largest or USUAL_REDUCTION)
 
 
 def _quasi_newton_step(at: Iterate, config: Enriched) -> tuple[Taken | None, bool]:

@@ -60,7 +60,10 @@ def descend(
         result = _search(at, direction, search)
         if isinstance(result.point, _Trial):
             after, length = result.point.evaluation, result.step_length
-            return accepted(at, after, solve, rung=direction.rung, step_length=length, reasons=reasons)
+            taken = accepted(at, after, solve, rung=direction.rung, step_length=length, reasons=reasons)
+            if taken.report.step_norm > 0.0:
+                return taken
+            result = SearchResult(status=SearchStatus.NO_DECREASE)  # rounded to nothing
         reasons.append(f"{direction.rung.message}: {result.status.message}")
     return refused(at, solve, reasons=reasons)
 

@@ -90,9 +90,8 @@ def run(
         The last accepted point, the state after it, and the report.
     """
     objective.box = settings.box
-    total, progress, flattest = None, _progress(objective, settings), None
-    termination, gradient_norm = _finite(evaluation), math.nan
-    certificate = CurvatureCertificate() if settings.certifies else None
+    total, progress, flattest, gradient_norm = None, _progress(objective, settings), None, math.nan
+    termination, certificate = _finite(evaluation), CurvatureCertificate() if settings.certifies else None
     unseen: Tensor | None = None
     while termination is None:
         state = state.learned(evaluation.gradient())
@@ -114,7 +113,7 @@ def run(
             at = replace(flattest.returned(at), state=state)
             if (blurred := noisier(at)) is not None:
                 settings, termination, progress = blurred, None, _progress(objective, blurred, total)
-                at = replace(at, state=_without_radius(state))
+                at = replace(at, state=_afresh(state))
             else:
                 at, total, termination = _polished(at, total, termination, callback)
             evaluation, state, gradient_norm = at.evaluation, at.state, at.gradient_norm
@@ -128,10 +127,9 @@ def run(
                 evaluation, state = examined.taken.evaluation, _without_radius(examined.taken.state)
                 progress = _progress(objective, settings)
     loss = evaluation.value
-    if total is None:
-        total = StepReport(loss=loss, loss_after=loss, gradient_norm=gradient_norm, reason=termination.message)
-    report = replace(total, loss_after=loss, termination=termination, certificate=certificate)
-    report = _with_circumstances(report, objective, evaluation, settings)
+    total = total or StepReport(loss=loss, loss_after=loss, gradient_norm=gradient_norm, reason=termination.message)
+    total = replace(total, loss_after=loss, termination=termination, certificate=certificate)
+    report = _with_circumstances(total, objective, evaluation, settings)
     report = report.costing(objective.counts, time.perf_counter() - started)
     return Outcome(evaluation=evaluation, state=state, report=report)
 
@@ -148,6 +146,12 @@ def _with_circumstances(
 def _without_radius(state: SolverState) -> SolverState:
     """The state without what it knows of the lengths of steps: noise, or a saddle, have made that what it is."""
     return replace(state, radius=None, damping=None)
+
+
+def _afresh(state: SolverState) -> SolverState:
+    """The state without anything that steps within noise have taught it."""
+    inverse = None if state.inverse is None else state.inverse.afresh()
+    return replace(_without_radius(state), memory=state.memory.afresh(), inverse=inverse, step=None, gradient=None)
 
 
 def _progress(objective: Objective, settings: Settings, total: StepReport | None = None) -> Progress[float]:

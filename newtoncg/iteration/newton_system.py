@@ -16,7 +16,7 @@ from newtoncg.krylov.scaled import in_own_units
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.preconditioners import Preconditioner, PreconditionerMemory
 from newtoncg.status import CGStatus
-from newtoncg.vectors import host, norm
+from newtoncg.vectors import scaled_norm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -159,7 +159,7 @@ def solve_by(at: Iterate, solver: Callable[[System], CGResult]) -> Solve:
 
 def reach(at: Iterate) -> float:
     """How long a step may be where the model does not say: the last one, or a tenth of the point's own scale."""
-    return max(at.state.step_norm, 0.1 * (1.0 + host(norm(at.point))[0]))
+    return max(at.state.step_norm, 0.1 * (1.0 + scaled_norm(at.point)))
 
 
 def _preconditioner(

@@ -17,8 +17,9 @@ class Progress(Generic[Number]):
     gradient's norm, or a change of the loss beyond its round-off, once in so many iterations, is progress.
 
     Attributes:
-        value: The lowest loss when there was progress last.
-        gradient_norm: The smallest ``|g|`` then.
+        value: The lowest loss so far.
+        gradient_norm: The smallest ``|g|`` up to the last progress: what it falls in several iterations adds up, the
+            loss must fall in one.
         idle: The number of iterations since there was progress.
         round_off: The unit round-off of the dtype that the loss is computed in.
         patience: How many such iterations are too many.
@@ -41,6 +42,6 @@ class Progress(Generic[Number]):
         lower = (value < self.value - 10.0 * self.round_off * abs(self.value)) | (self.value == math.inf)
         progressed = lower | (gradient_norm < 0.9 * self.gradient_norm)
         self.idle = where(progressed, 0.0, self.idle + 1.0)
-        self.value = where(progressed, minimum(self.value, value), self.value)
+        self.value = minimum(self.value, value)
         self.gradient_norm = where(progressed, minimum(self.gradient_norm, gradient_norm), self.gradient_norm)
         return where(self.idle >= self.patience, 1.0, constant(0.0, value))

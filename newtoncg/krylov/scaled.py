@@ -1,4 +1,4 @@
-"""Solves with right-hand sides so small that squares of their entries underflow: in units where they do not."""
+"""Solves with right-hand sides so small that products underflow: in units where they do not."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ from torch import Tensor
 
 from newtoncg.krylov.result import CGResult, Reusable, Reuse, Shortening
 
-DIGITS = 10.0
-"""Our choice: squares of residuals must be normal numbers down to so many units of round-off of the right-hand side."""
-
-LARGEST_EXPONENT = 120
-"""Our choice: 2 to this power and its inverse are normal numbers of float32."""
+SMALLEST = 0.25
+"""Our choice: solves are scaled where the right-hand side is smaller than the least number to this power, 3e-10 or
+1e-77: squares of its residuals underflow much later, their products with small curvatures do not."""
 
 
 def in_own_units(solver: Callable[[Tensor, float], CGResult], b: Tensor, *, length: float) -> CGResult:
-    """Solve ``A z = b`` for the right-hand side ``2^k b``, k such that no square underflows, and scale back.
+    """Solve ``A z = b`` for the right-hand side ``2^k b``, k such that its length is about 1, and scale back.
 
     The system is linear, and powers of two round nothing: where nothing underflows the result is the same, bit for bit.
-    In float32 only, where squares underflow from 1e-19 on. In float64 that is from 1e-154 on: steps beyond are wasted.
 
     Args:
         solver: Solves for a right-hand side and the factor in it, by which radii and other lengths of z grow.
@@ -33,9 +30,10 @@ def in_own_units(solver: Callable[[Tensor, float], CGResult], b: Tensor, *, leng
         The solve for b; its `curvature_direction` stays ``2^k`` times as long, with a `curvature_step` to match.
     """
     finfo = torch.finfo(b.dtype)
-    if b.dtype is not torch.float32 or not 0.0 < length < math.sqrt(finfo.tiny) / (DIGITS * finfo.eps):
+    if not 0.0 < length < finfo.tiny**SMALLEST:
         return solver(b, 1.0)
-    unit = math.ldexp(1.0, min(LARGEST_EXPONENT, -math.frexp(length)[1]))
+    largest = math.frexp(finfo.max)[1] - 8  # 2 to this power and its inverse are normal numbers
+    unit = math.ldexp(1.0, min(largest, -math.frexp(length)[1]))
     return _divided(solver(b * unit, unit), unit)
 
 

@@ -46,12 +46,15 @@ class DenseInverse:
 
     Args:
         rule: What chooses tau and phi.
+
+    Attributes:
+        scale: ``s'y / y'y`` of the newest pair.
     """
 
     def __init__(self, rule: ScalingRule) -> None:
         self._rule = rule
         self._count = self._pending = 0
-        self._scale = 1.0
+        self._scale = self.scale = 1.0
         self._matrix, self._columns, self._kernel = (torch.empty(0),) * 3
         self._last: tuple[Tensor, Tensor] | None = None
 
@@ -63,6 +66,10 @@ class DenseInverse:
     def __len__(self) -> int:
         """The pairs that H has learned from since it was a multiple of the identity."""
         return self._count
+
+    def afresh(self) -> DenseInverse:
+        """The same before it has learned anything."""
+        return DenseInverse(self._rule)
 
     def direction(self, gradient: Tensor) -> Tensor:
         """``-H g``, to be called once at each point; steepest descent where H has learned nothing.
@@ -102,13 +109,13 @@ class DenseInverse:
         g, d = self._last or (s, s)
         u = self.product(y)
         sy, ss, yy, yu, sg, sd, dd = _products(s, y, u, g, d)
-        if not min(ss, yy, dd) >= smallest_square(s.dtype):
+        if not min(ss, yy, dd) >= smallest_square(s.dtype) or not max(ss, yy, dd) < math.inf:
             s, y, u, g, d = normalized(s, y, u, g, d)
             sy, ss, yy, yu, sg, sd, dd = _products(s, y, u, g, d)
-        eps = torch.finfo(s.dtype).eps
-        if not sy > eps * math.sqrt(ss * yy) or not yy < math.inf:
+        finfo = torch.finfo(s.dtype)
+        if not sy > finfo.eps * math.sqrt(ss * yy) or not yy < math.inf or not FIRST_SCALE * ss < finfo.max * sy:
             return
-        n = s.numel()
+        n, self.scale = s.numel(), sy / yy
         sBs = -(sd / dd) * sg if dd > 0.0 else math.nan  # s = alpha d and Bd = -g
         is_multiple = sd > PARALLEL * math.sqrt(ss * dd)
         if self._count and is_multiple and sBs > 0.0 and 0.0 < yu < math.inf:

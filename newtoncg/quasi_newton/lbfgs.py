@@ -24,7 +24,7 @@ def is_curved(sy: Number, ss: Number, yy: Number, *, round_off: float) -> bool |
 
 
 def normalized(s: Tensor, y: Tensor, *others: Tensor) -> list[Tensor]:
-    """A pair in units where its squares do not underflow; quasi-Newton matrices are the same in all.
+    """A pair in units where its squares neither over- nor underflow; quasi-Newton matrices are the same in all.
 
     Args:
         s: The step, shape ``(n,)``.
@@ -71,6 +71,10 @@ class LBFGSMemory:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def afresh(self) -> LBFGSMemory:
+        """The same before it has learned anything."""
+        return LBFGSMemory(history_size=self.history_size, is_long=self.is_long)
+
     def with_pair(self, s: Tensor, y: Tensor) -> LBFGSMemory:
         """The memory after one more pair.
 
@@ -82,21 +86,24 @@ class LBFGSMemory:
             y: The change of the gradient over it, shape ``(n,)``.
 
         Returns:
-            The new memory; the same one where the pair shows no positive curvature.
+            The new memory; the same one where the pair shows no positive curvature, or less than numbers can hold.
         """
         if not self.history_size:
             return self
         sy, ss, yy = host(dot(s, y), dot(s, s), dot(y, y))
-        if not min(ss, yy) >= smallest_square(s.dtype):
+        if not min(ss, yy) >= smallest_square(s.dtype) or not max(ss, yy) < math.inf:
             s, y = normalized(s, y)
             sy, ss, yy = host(dot(s, y), dot(s, s), dot(y, y))
-        if not is_curved(sy, ss, yy, round_off=torch.finfo(s.dtype).eps):
+        scale = math.inf
+        if is_curved(sy, ss, yy, round_off=torch.finfo(s.dtype).eps):
+            scale = ss / sy if self.is_long else sy / yy
+        if not scale < torch.finfo(s.dtype).max:
             return self
         return LBFGSMemory(
             history_size=self.history_size,
             steps=(*self.steps, s)[-self.history_size :],
             changes=(*self.changes, y)[-self.history_size :],
-            scale=ss / sy if self.is_long else sy / yy,
+            scale=scale,
             is_long=self.is_long,
         )
 

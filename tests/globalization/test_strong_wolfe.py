@@ -118,3 +118,23 @@ def test_a_gradient_of_nan_at_a_finite_value_is_not_accepted() -> None:
     result = strong_wolfe(line, line.conditions(search), initial=1.0, max_evaluations=20)
     assert result.point is not None
     assert math.isfinite(line.derivative(result.step_length))
+
+
+def test_where_the_values_are_noise_the_slopes_lead_to_the_minimizer() -> None:
+    """A value of 1 that does not change: the secant of two slopes is exact, the cubic through the values is not."""
+    line = Line(lambda a: 1.0, lambda a: 1e-10 * (a - 30.0))
+    search = LineSearch(rule="strong-wolfe", curvature=0.01, monotone=False)
+    result = strong_wolfe(line, line.conditions(search), initial=1.0, max_evaluations=10)
+    assert result.status is SearchStatus.ROUND_OFF
+    assert result.step_length == pytest.approx(30.0)
+    assert len(line.trials) <= 4
+
+
+def test_a_decrease_that_is_noise_is_nothing_to_fall_back_on() -> None:
+    """The loss is lower by a unit in its last place, far up the other side of a narrow valley."""
+    eps = 2.0**-52
+    line = Line(lambda a: 1.0 - eps if 0.4 < a < 0.6 else 1.0 + 1e-10, lambda a: -1e-20 if a == 0.0 else 1.0)
+    search = LineSearch(rule="strong-wolfe", monotone=False)
+    conditions = search.conditions(1.0, -1e-20, round_off=eps)
+    result = strong_wolfe(line, conditions, initial=0.5, max_evaluations=5)
+    assert result.status is SearchStatus.NO_DECREASE

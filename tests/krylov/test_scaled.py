@@ -59,6 +59,12 @@ def test_without_own_units_its_squares_are_zero() -> None:
     assert by_cg(POSITIVE, B * TINY, math.inf).status is CGStatus.ZERO_GRADIENT
 
 
+def test_in_float64_too() -> None:
+    A, b = POSITIVE.double(), B.double() * 2.0**-900
+    assert by_cg(A, b, math.inf).status is CGStatus.ZERO_GRADIENT
+    assert torch.equal(solved(by_cg, A, b, math.inf).solution, by_cg(A, B.double(), math.inf).solution * 2.0**-900)
+
+
 @pytest.mark.parametrize("solver", [by_cg, by_gltr])
 def test_the_path_solves_again_for_smaller_radii_and_other_gradients(solver: Solver) -> None:
     expected, result = solver(POSITIVE, B, 1e3), solved(solver, POSITIVE, B * TINY, 1e3 * TINY)
@@ -91,10 +97,10 @@ def test_a_direction_of_negative_curvature_leads_to_the_same_step() -> None:
     assert math.isclose(result.direction_length, length, rel_tol=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "length"), [(torch.float32, 1e-12), (torch.float64, 1e-160), (torch.float32, 0.0)])
-def test_where_no_square_underflows_and_in_float64_the_system_is_solved_as_it_is(
-    dtype: torch.dtype, length: float
-) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "length"), [(torch.float32, 1e-9), (torch.float32, 1e9), (torch.float64, 1e-70), (torch.float32, 0.0)]
+)
+def test_where_nothing_underflows_the_system_is_solved_as_it_is(dtype: torch.dtype, length: float) -> None:
     b, seen = torch.tensor([length], dtype=dtype), []
 
     def solver(given: Tensor, unit: float) -> CGResult:

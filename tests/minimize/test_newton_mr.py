@@ -60,3 +60,14 @@ def test_flat_valleys_are_not_taken_for_singular_systems(name: str) -> None:
     assert result.nit < 60
     assert problem.minimum is not None
     assert result.fun == pytest.approx(problem.minimum, abs=1e-6)
+
+
+def test_a_step_that_is_rounded_to_nothing_is_left_to_the_rungs_below() -> None:
+    """Bennett's valley: what lies along its bottom is less than the round-off of the curvature across it."""
+    problem, lengths = by_name("nist_bennett5_2"), []
+    newtoncg.minimize(
+        problem.fun, problem.start(), method="newton-mr", tol=0.0, check="never", max_iter=110,
+        callback=lambda r: lengths.append(r.report.step_norm),
+    )  # fmt: skip
+    assert len(lengths) == 110
+    assert min(lengths) > 0.0

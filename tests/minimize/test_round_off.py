@@ -139,6 +139,9 @@ WANDERING = [
     ("gaussian", torch.float64, "ss-bfgs"),
     ("jennrich_sampson", torch.float64, "l-bfgs"),
     ("chebyquad_20", torch.float64, "l-bfgs"),
+    ("hilbert_10", torch.float64, "ss-broyden"),
+    ("nist_gauss1_2", torch.float32, "bfgs"),
+    ("nist_hahn1_1", torch.float64, "bfgs"),
 ]
 """Floors of the loss that are flat to its round-off: last iterates have had gradients 100 to 10 000 times as large."""
 
@@ -165,7 +168,7 @@ def test_the_limit_of_iterations_ends_a_wandering_run_where_the_gradient_was_sma
     problem = by_name("chebyquad_20")
     norms: list[float] = []
     result = newtoncg.minimize(
-        problem.fun, problem.start(), tol=0.0, check="never", method="l-bfgs", max_iter=292,
+        problem.fun, problem.start(), tol=0.0, check="never", method="l-bfgs", max_iter=215,
         callback=lambda r: norms.append(float(r.jac.norm())),
     )  # fmt: skip
     assert result.status is newtoncg.status.Termination.ITERATION_LIMIT
@@ -186,6 +189,14 @@ def test_squares_that_underflow_end_the_run_quietly(name: str, kind: str, dtype:
     assert bool(result.x.isfinite().all())
 
 
+@pytest.mark.parametrize("method", ["newton-cg", "newton-exact", "newton-mr", "trust-krylov", "trust-ncg"])
+def test_a_loss_without_a_lower_bound_is_followed_to_the_end_of_float32(method: str) -> None:
+    """Squares of points overflow long before the loss does."""
+    problem = by_name("unbounded_linear")
+    result = newtoncg.minimize(problem.fun, problem.start(dtype=torch.float32), tol=0.0, check="never", method=method)
+    assert result.status is newtoncg.status.Termination.UNBOUNDED
+
+
 @pytest.mark.parametrize(
     "method", ["enriched", "newton-cg", "trust-ncg", "trust-krylov", "l-bfgs", "bfgs", "ss-bfgs", "ss-broyden"]
 )
@@ -197,3 +208,13 @@ def test_a_minimizer_at_zero_is_found_to_the_last_bit(name: str, method: str) ->
     norm = float(result.jac.double().norm())
     assert norm <= 10.0 * permitted(problem, result.x)
     assert norm < torch.finfo(torch.float32).tiny
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [("griewank", "enriched"), ("zakharov", "trust-ncg"), ("quartic_sum", "trust-ncg")]
+)
+def test_in_float64_too(name: str, method: str) -> None:
+    problem = by_name(name)
+    result = newtoncg.minimize(problem.fun, problem.start(), tol=0.0, check="never", method=method)
+    assert float(result.jac.abs().max()) < 1e-200
+    assert result.nfev < 500

@@ -167,5 +167,14 @@ def test_the_trust_region_takes_the_steps_of_the_unscaled_problem(name: str) -> 
     def scaled(x: Tensor) -> Tensor:
         return function(x * UNITS)
 
-    result = newtoncg.minimize(scaled, z0 / UNITS, method="trust-ncg", preconditioner="jacobi", tol=0.0)
-    assert result.nit <= 3 * steps(function, z0) + 20
+    losses: list[float] = []
+    result = newtoncg.minimize(
+        scaled,
+        z0 / UNITS,
+        method="trust-ncg",
+        preconditioner="jacobi",
+        tol=0.0,
+        callback=lambda r: losses.append(r.fun),
+    )
+    floor = result.fun + 1e-14 * abs(result.fun)  # on it only gradients fall: of a minimizer at zero for 300 decades
+    assert next(k for k, loss in enumerate(losses, 1) if loss <= floor) <= 3 * steps(function, z0) + 5
