@@ -15,7 +15,7 @@ def _gradient_at(x: Tensor) -> Tensor:
 
 def test_a_quartic_whose_differences_shrink_with_their_length_proves_nothing() -> None:
     """Far from the origin, too, the second difference is shorter than the first: the Hessian at the minimizer is 0."""
-    point, vector = torch.arange(1.0, 101.0, dtype=torch.float64), torch.zeros(100, dtype=torch.float64)
+    point, vector = torch.arange(1.0, 13.0, dtype=torch.float64), torch.zeros(12, dtype=torch.float64)
     vector[1] = 1.0
     verdict = compare_with_differences(_gradient_at, point, _gradient_at(point), vector, 0.0 * vector)
     assert verdict.agrees
