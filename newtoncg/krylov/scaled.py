@@ -1,4 +1,4 @@
-"""Solves with right-hand sides so small that products underflow: in units where they do not."""
+"""Solves with right-hand sides so small or large that products under- or overflow: in units where they do not."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from torch import Tensor
 
 from newtoncg.krylov.result import CGResult, Reusable, Reuse, Shortening
 
-SMALLEST = 0.25
-"""Our choice: solves are scaled where the right-hand side is smaller than the least number to this power, 3e-10 or
-1e-77: squares of its residuals underflow much later, their products with small curvatures do not."""
+NORMAL = 0.25
+"""Our choice: solves are scaled where the right-hand side is below the least or above the largest number to the power
+of this, 3e-10 and 4e9 in float32: its squares are numbers far beyond, but not their products with any curvature."""
 
 
 def in_own_units(solver: Callable[[Tensor, float], CGResult], b: Tensor, *, length: float) -> CGResult:
-    """Solve ``A z = b`` for the right-hand side ``2^k b``, k such that its length is about 1, and scale back.
+    """Solve ``A z = b`` for a right-hand side ``2^k b`` whose products are numbers, and scale back.
 
-    The system is linear, and powers of two round nothing: where nothing underflows the result is the same, bit for bit.
+    The system is linear, and powers of two round nothing: where nothing is out of range the result is the same, bit for
+    bit. A small right-hand side gets a length of about 1, a large one keeps the fourth root of its own: its curvature
+    may be as large, and a solution of length 1 as small in these units.
 
     Args:
         solver: Solves for a right-hand side and the factor in it, by which radii and other lengths of z grow.
@@ -30,10 +32,13 @@ def in_own_units(solver: Callable[[Tensor, float], CGResult], b: Tensor, *, leng
         The solve for b; its `curvature_direction` stays ``2^k`` times as long, with a `curvature_step` to match.
     """
     finfo = torch.finfo(b.dtype)
-    if not 0.0 < length < finfo.tiny**SMALLEST:
+    exponent, largest = math.frexp(length)[1], math.frexp(finfo.max)[1] - 8  # 2^largest and its inverse are normal
+    if 0.0 < length < finfo.tiny**NORMAL:
+        unit = math.ldexp(1.0, min(largest, -exponent))
+    elif finfo.max**NORMAL < length < math.inf:
+        unit = math.ldexp(1.0, max(-largest, -3 * exponent // 4))
+    else:
         return solver(b, 1.0)
-    largest = math.frexp(finfo.max)[1] - 8  # 2 to this power and its inverse are normal numbers
-    unit = math.ldexp(1.0, min(largest, -math.frexp(length)[1]))
     return _divided(solver(b * unit, unit), unit)
 
 

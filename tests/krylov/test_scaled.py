@@ -65,6 +65,16 @@ def test_in_float64_too() -> None:
     assert torch.equal(solved(by_cg, A, b, math.inf).solution, by_cg(A, B.double(), math.inf).solution * 2.0**-900)
 
 
+@pytest.mark.parametrize("solver", [by_cg, by_gltr, by_minres])
+def test_a_huge_right_side_has_the_solution_of_a_smaller_one_bit_for_bit(solver: Solver) -> None:
+    """With a curvature of 2^30 its products overflow."""
+    A, huge = POSITIVE * 2.0**30, 2.0**70
+    assert solver(A, B * huge, math.inf).status is CGStatus.NONFINITE
+    result = solved(solver, A, B * huge, math.inf)
+    assert result.status is CGStatus.CONVERGED
+    assert torch.equal(result.solution, solver(POSITIVE, B, math.inf).solution * 2.0**40)
+
+
 @pytest.mark.parametrize("solver", [by_cg, by_gltr])
 def test_the_path_solves_again_for_smaller_radii_and_other_gradients(solver: Solver) -> None:
     expected, result = solver(POSITIVE, B, 1e3), solved(solver, POSITIVE, B * TINY, 1e3 * TINY)

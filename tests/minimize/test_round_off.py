@@ -190,9 +190,10 @@ def test_squares_that_underflow_end_the_run_quietly(name: str, kind: str, dtype:
 
 
 @pytest.mark.parametrize("method", ["newton-cg", "newton-exact", "newton-mr", "trust-krylov", "trust-ncg"])
-def test_a_loss_without_a_lower_bound_is_followed_to_the_end_of_float32(method: str) -> None:
-    """Squares of points overflow long before the loss does."""
-    problem = by_name("unbounded_linear")
+@pytest.mark.parametrize("name", ["unbounded_linear", "unbounded_cubic"])
+def test_a_loss_without_a_lower_bound_is_followed_to_the_end_of_float32(name: str, method: str) -> None:
+    """Squares of points and of gradients overflow long before the loss does."""
+    problem = by_name(name)
     result = newtoncg.minimize(problem.fun, problem.start(dtype=torch.float32), tol=0.0, check="never", method=method)
     assert result.status is newtoncg.status.Termination.UNBOUNDED
 
