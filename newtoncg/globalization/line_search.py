@@ -131,6 +131,7 @@ class Conditions:
         rise: How far phi may rise within the noise.
         bend: ``phi''(0)`` where it is negative and counts; 0 otherwise.
         reference: The loss that a trial must be lower than; ``phi(0)`` or higher.
+        by_slopes: Whether values that are equal to noise say nothing, and slopes lead to the minimizer.
     """
 
     value: float
@@ -141,6 +142,7 @@ class Conditions:
     rise: float
     bend: float
     reference: float
+    by_slopes: bool = False
 
     def decreases(self, alpha: float, point: LinePoint) -> bool:
         """The Armijo condition: Nocedal & Wright (2006), eq. (3.4); the decrease must be real, not rounded to zero."""

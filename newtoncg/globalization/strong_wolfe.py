@@ -42,10 +42,11 @@ class _Search:
         if not math.isfinite(end.slope):
             end.value = math.nan
             return end, None
-        end.lower = (decreases and not flat) or end.slope < 0.0
+        blank = flat and self.conditions.by_slopes
+        end.lower = (decreases and not blank) or end.slope < 0.0
         if decreases:
             found = SearchResult(status=SearchStatus.DECREASE, step_length=alpha, point=point)
-            if not flat and point.value < self.lowest:
+            if not blank and point.value < self.lowest:
                 self.fallback, self.lowest = found, point.value
             return end, found if self.conditions.bounds_slope(point) else None
         accepted = SearchResult(status=SearchStatus.ROUND_OFF, step_length=alpha, point=point)
@@ -56,8 +57,9 @@ class _Search:
         return a.value > b.value + self.conditions.noise
 
     def interpolate(self, a: _End, b: _End, lowest: float, highest: float) -> float:
-        """The next trial; where the values are equal to their noise, the zero of the secant through the slopes."""
-        if abs(a.value - b.value) <= self.conditions.noise and a.slope is not None and b.slope is not None:
+        """The next trial; where values equal to noise say nothing, the zero of the secant of the slopes."""
+        blank = self.conditions.by_slopes and abs(a.value - b.value) <= self.conditions.noise
+        if blank and a.slope is not None and b.slope is not None:
             width, turn = b.alpha - a.alpha, b.slope - a.slope
             zero = a.alpha - a.slope * width / turn if turn else math.copysign(math.inf, width)
             return min(highest, max(lowest, zero))

@@ -122,6 +122,8 @@ def _searched(at: Iterate, direction: Direction, search: LineSearch, *, initial:
         at.value, direction.slope, round_off=at.objective.round_off, bend=direction.bend, recent=at.state.recent,
         blur=at.settings.loss_noise,
     )  # fmt: skip
+    # methods without products have no other way to the end; others take a decrease within assumed noise for what it is
+    conditions = replace(conditions, by_slopes=at.settings.loss_noise > 0.0 or not at.settings.newton)
     judges = direction.rung is Rung.NEWTON_CG or at.settings.loss_noise > 0.0
     if initial == 1.0 and judges and is_blurred(at, -0.5 * direction.slope):
         first = phi(1.0)

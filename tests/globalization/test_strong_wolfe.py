@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -124,7 +125,8 @@ def test_where_the_values_are_noise_the_slopes_lead_to_the_minimizer() -> None:
     """A value of 1 that does not change: the secant of two slopes is exact, the cubic through the values is not."""
     line = Line(lambda a: 1.0, lambda a: 1e-10 * (a - 30.0))
     search = LineSearch(rule="strong-wolfe", curvature=0.01, monotone=False)
-    result = strong_wolfe(line, line.conditions(search), initial=1.0, max_evaluations=10)
+    conditions = replace(line.conditions(search), by_slopes=True)
+    result = strong_wolfe(line, conditions, initial=1.0, max_evaluations=10)
     assert result.status is SearchStatus.ROUND_OFF
     assert result.step_length == pytest.approx(30.0)
     assert len(line.trials) <= 4
@@ -136,5 +138,6 @@ def test_a_decrease_that_is_noise_is_nothing_to_fall_back_on() -> None:
     line = Line(lambda a: 1.0 - eps if 0.4 < a < 0.6 else 1.0 + 1e-10, lambda a: -1e-20 if a == 0.0 else 1.0)
     search = LineSearch(rule="strong-wolfe", monotone=False)
     conditions = search.conditions(1.0, -1e-20, round_off=eps)
-    result = strong_wolfe(line, conditions, initial=0.5, max_evaluations=5)
-    assert result.status is SearchStatus.NO_DECREASE
+    for by_slopes, status in ((True, SearchStatus.NO_DECREASE), (False, SearchStatus.DECREASE)):
+        found = strong_wolfe(line, replace(conditions, by_slopes=by_slopes), initial=0.5, max_evaluations=5)
+        assert found.status is status
