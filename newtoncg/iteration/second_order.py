@@ -139,16 +139,23 @@ def _downhill(at: Iterate, found: SmallestEigenvalue) -> Iterator[Direction]:
 
 
 def _probed(at: Iterate, found: SmallestEigenvalue) -> Taken | None:
-    """A lower point along the null space, by more than the first two derivatives and round-off explain."""
+    """A lower point along the null space, by more than the first two derivatives and round-off explain.
+
+    A loss that is the same to the last digit at both ends of the longest probe does not depend on what is probed.
+    """
     (slope,) = host(dot(at.gradient, found.vector))
     noise = LineSearch().noise * at.objective.round_off * abs(at.value)
     for factor in PROBES:
         length = factor * reach(at)
         explained = 2.0 * (length * abs(slope) + 0.5 * length * length * abs(found.ritz)) + noise
+        constant = True
         for sign in (1.0, -1.0):
             if at.is_exhausted:
                 return None
             after = at.objective.evaluate(torch.add(at.point, found.vector, alpha=sign * length))
             if -float("inf") < after.value < at.value - explained and at.admits(after):
                 return accepted(at, after, None, rung=Rung.NEGATIVE_CURVATURE, step_length=sign * length)
+            constant = constant and after.value == at.value
+        if constant:
+            break
     return None
