@@ -139,10 +139,7 @@ def _downhill(at: Iterate, found: SmallestEigenvalue) -> Iterator[Direction]:
 
 
 def _probed(at: Iterate, found: SmallestEigenvalue) -> Taken | None:
-    """A lower point along the null space, by more than the first two derivatives and round-off explain.
-
-    A loss that is the same to the last digit at both ends of the longest probe does not depend on what is probed.
-    """
+    """A lower point along the null space, by more than the first two derivatives and round-off explain."""
     (slope,) = host(dot(at.gradient, found.vector))
     noise = LineSearch().noise * at.objective.round_off * abs(at.value)
     for factor in PROBES:
@@ -156,6 +153,6 @@ def _probed(at: Iterate, found: SmallestEigenvalue) -> Taken | None:
             if -float("inf") < after.value < at.value - explained and at.admits(after):
                 return accepted(at, after, None, rung=Rung.NEGATIVE_CURVATURE, step_length=sign * length)
             constant = constant and after.value == at.value
-        if constant:
+        if constant:  # the loss does not depend on what is probed
             break
     return None
