@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from newtoncg.globalization.line_search import Conditions, LineFunction, LinePoint, SearchResult
 from newtoncg.status import SearchStatus
 
+BEYOND = 10.0
+"""Our choice: so many times its noise the loss must fall where no condition on the slope accepts a step; else runs on
+losses noisier than assumed creep on, a whole search an iteration."""
+
 
 @dataclass(slots=True, eq=False)
 class _End:
@@ -46,7 +50,8 @@ class _Search:
         end.lower = (decreases and not blank) or end.slope < 0.0
         if decreases:
             found = SearchResult(status=SearchStatus.DECREASE, step_length=alpha, point=point)
-            if not blank and point.value < self.lowest:
+            least = BEYOND * self.conditions.noise if self.conditions.by_slopes else 0.0
+            if point.value < min(self.lowest, self.conditions.value - least):
                 self.fallback, self.lowest = found, point.value
             return end, found if self.conditions.bounds_slope(point) else None
         accepted = SearchResult(status=SearchStatus.ROUND_OFF, step_length=alpha, point=point)
