@@ -223,6 +223,9 @@ evaluations of the residuals.
   over what both solved. A step with geodesic acceleration evaluates twice and forms one Jacobian, which costs as much
   as some min(m, n) passes.
 
+Scipy's dense methods solve as many of these small problems. Ours evaluates the residuals twice as often, for geodesic
+acceleration, and forms fewer Jacobians; it works where the Jacobian does not fit, too, and on any device.
+
 {table}
 
 Not solved:
