@@ -36,6 +36,7 @@ class Ending:
             far as the point is from the origin, relative to ``max(1, |f|)`` and in the flatter of both senses; 0 where
             there are none.
         left: The value that the default reaches with ``second_order=True``; None but for saddles.
+        by_residuals: The value that `gauss-newton` reaches when it is given the residuals; None where there are none.
     """
 
     problem: str
@@ -46,9 +47,17 @@ class Ending:
     zero: int
     change: float
     left: float | None
+    by_residuals: float | None = None
 
     @property
     def words(self) -> str:
+        """What it is, with the evidence, and what residuals lead to."""
+        if self.by_residuals is None:
+            return self.point
+        return f"{self.point}; from the residuals `gauss-newton` reaches {self.by_residuals:.6g}"
+
+    @property
+    def point(self) -> str:
         """What it is, with the evidence."""
         values = f"smallest eigenvalue {self.smallest:.2g}, largest {self.largest:.2g}"
         if self.negative:
@@ -88,7 +97,15 @@ def ending_of(problem: Problem, version: str) -> Ending:
         zero=int(zero.sum()),
         change=max((_change(problem, x, vector) for vector in vectors.T[zero]), default=0.0),
         left=float(problem.fun(_end(problem, second_order=True))) if negative else None,
+        by_residuals=_by_residuals(problem),
     )
+
+
+def _by_residuals(problem: Problem) -> float | None:
+    if problem.residuals is None:
+        return None
+    found = newtoncg.minimize(problem.residuals, problem.start(), method="gauss-newton", tol=0.0)
+    return float(problem.fun(found.x))
 
 
 def _end(problem: Problem, *, second_order: bool = False) -> Tensor:

@@ -32,6 +32,9 @@ def test_a_local_minimum_has_positive_eigenvalues_only() -> None:
     assert (ending.negative, ending.zero, ending.left) == (0, 0, None)
     assert ending.smallest > 0.01
     assert ending.words.startswith("another local minimum")
+    assert ending.by_residuals is not None
+    assert ending.by_residuals < 1e-6
+    assert "from the residuals `gauss-newton` reaches" in ending.words
 
 
 @pytest.mark.parametrize("name", ["nist_mgh17_1", "nist_rat43_1"])
