@@ -105,8 +105,8 @@ product {PRODUCT}, a dense Hessian {SIZE} products.
   that the step was made with and the gradient there, which is the stiff part that a straight step leaves beside the
   bottom of a curved valley. Each costs a gradient and no product.
 - With subproblems solved to 1e-3 and both settings, `trust-krylov` and `trust-ncg` take under 120 steps from the usual
-  starts, by products alone. On the problem table `trust-krylov` ends elsewhere more often with these settings (209 of 227 solved,
-  218 with its own) and costs no less: no defaults.
+  starts, by products alone. On the problem table `trust-krylov` ends elsewhere more often with these settings (209 of
+  227 solved, 218 with its own) and costs no less: no defaults.
 - `memory=10` compares with the highest of ten losses (Toint 1996), so that steps may climb out of the bottom. It saves
   more here than on the problem table, where it loses other minima, and is therefore an option and no default.
 """
