@@ -165,10 +165,8 @@ def _curvature_along(problem: _Problem) -> float:
     """``|JD^-1 g|²/|g|²`` for the gradient g in the scaled unknowns, of the order of the largest curvature."""
     g, scales = problem.at.gradient.to(torch.float64), problem.scales
     g = g / infinity_norm(g)  # so that no square underflows
-    (size,) = host(norm(g))
-    if scales is not None:
-        (size,), g = host(norm(g / scales)), g / scales.square()
-    (length,) = host(norm(problem.linear.jacobian.forward(g)))
+    own, direction = (g, g) if scales is None else (g / scales, g / scales.square())
+    size, length = host(norm(own), norm(problem.linear.jacobian.forward(direction)))
     return (length / size) * (length / size)
 
 
@@ -190,10 +188,11 @@ def _solved(problem: _Problem, damping: float) -> DampedStep | None:
 def _tried(problem: _Problem, step: DampedStep, damping: float) -> _Trial:
     """Evaluate a step with its corrections."""
     at, r, Js = problem.at, problem.linear.residual, step.image
-    predicted, vector = -host(dot(Js, r + 0.5 * Js))[0], step.vector
+    vector = step.vector
+    rise, length, scale = host(dot(Js, r + 0.5 * Js), problem.measured(vector), problem.measured(at.point.to(vector)))
+    predicted = -rise
     if not predicted > 0.0:
         return _Trial(step=step, predicted=predicted)
-    length, scale = host(problem.measured(vector), problem.measured(at.point.to(vector)))
     short = length <= math.sqrt(at.objective.round_off) * scale  # second differences are round-off there
     if problem.config.geodesic and not short and at.trials_left(2) == 2:
         correction = _correction(problem, step, damping)
