@@ -27,10 +27,11 @@ def minres(
     """Minimize ``|b - Az|``: Liu & Roosta (2022), "MINRES: from negative curvature detection", SIAM J. Optim. 32(4).
 
     Their Algorithm 1. The loop ends when the residual is small, when ``|Ar| < 1e-6 tolerance |A| |Az|``, which
-    singular systems reach too, or when the residual r of the last iterate has nonpositive curvature,
-    ``r'Ar <= 2 eps |A| |r|²``, known from the recurrence for nothing. Then r is the curvature direction, to be followed
-    from zero instead of the iterate. Up to there every iterate is a direction of descent, ``b'z >= z'Az > 0``. One
-    product and one transfer to the host an iteration; 7 n-vectors besides.
+    singular systems reach too, with the larger part of b solved, ``|r| <= |Az|`` (our choice: at the bottom of a valley
+    b lies where A is nearly zero, and a step across is no answer), or when the residual r of the last iterate has
+    nonpositive curvature, ``r'Ar <= 2 eps |A| |r|²``, known from the recurrence for nothing. Then r is the curvature
+    direction, to be followed from zero instead of the iterate. Up to there every iterate is a direction of descent,
+    ``b'z >= z'Az > 0``. One product and one transfer to the host an iteration; 7 n-vectors besides.
 
     Args:
         A: The operator; it may be indefinite and singular.
@@ -109,7 +110,8 @@ class _Rotations:
         self.curvature = -c * gamma  # r'Ar / r'r, Liu & Roosta, eq. (13)
         image = math.sqrt(max(0.0, self.first * self.first - self.residual * self.residual))
         singular = max(SINGULAR * self.tolerance, 5.0 * self.round_off)
-        if self.residual * math.hypot(gamma, self.delta_next) < singular * self.norm_estimate * image:
+        image_of_residual = self.residual * math.hypot(gamma, self.delta_next)
+        if self.residual <= image and image_of_residual < singular * self.norm_estimate * image:
             return CGStatus.CONVERGED
         if self.curvature <= self.round_off * self.norm_estimate:
             return CGStatus.NEGATIVE_CURVATURE

@@ -98,6 +98,20 @@ def test_a_singular_system_without_solution_gives_least_squares() -> None:
     assert result.relative_residual > 0.01
 
 
+@pytest.mark.parametrize("smallest", [1e-9, 1e-18, 0.0])
+def test_a_right_side_that_lies_mostly_along_a_flat_direction_is_not_given_up(smallest: float) -> None:
+    """The step (0.03, 0) would leave a gradient of (0, 1): at the bottom of a valley, and along it nothing gained."""
+    A, b = torch.diag(torch.tensor([1.0, smallest], dtype=torch.float64)), torch.tensor([0.03, 1.0]).double()
+    result = minres(System(A=A, b=b).operator(), b, tolerance=0.1, max_iterations=9)
+    if smallest == 1e-9:
+        assert result.status is CGStatus.CONVERGED
+        torch.testing.assert_close(result.solution, b / A.diagonal(), rtol=1e-6, atol=0.0)
+    else:
+        assert result.status is CGStatus.NEGATIVE_CURVATURE
+        assert result.curvature_direction is not None
+        torch.testing.assert_close(result.curvature_direction, torch.tensor([0.0, 1.0]).double())
+
+
 def test_a_saddle_met_at_once_gives_the_right_side_itself() -> None:
     system = System(A=-2.0 * torch.eye(3, dtype=torch.float64), b=torch.tensor([1.0, 2.0, 2.0], dtype=torch.float64))
     result = minres(system.operator(), system.b, tolerance=0.1, max_iterations=9)

@@ -78,6 +78,15 @@ def test_a_loss_noisier_than_its_own_digits_does_not_stop_the_run(name: str, kin
     assert float(result.jac.norm()) <= 10.0 * permitted(problem, result.x)
 
 
+@pytest.mark.parametrize("name", ["powell_singular", "powell_singular_start_10x", "powell_badly_scaled"])
+def test_minimum_residuals_follow_valleys_to_their_ends(name: str) -> None:
+    """Steps across the valley alone have taken 1000 iterations, or ended the run where the gradient was along it."""
+    problem = by_name(name)
+    result = newtoncg.minimize(problem.fun, problem.start(), tol=0.0, check="never", method="newton-mr")
+    assert float(result.jac.norm()) <= 10.0 * permitted(problem, result.x)
+    assert result.nit < 400
+
+
 def test_a_loss_noisier_than_assumed_yields_to_a_gradient_that_falls_far() -> None:
     """The Newton step lowers the gradient 400 times, and the loss of differences changes by 2.4 times its noise."""
     problem = by_name("trigonometric_100")
