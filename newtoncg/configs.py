@@ -7,7 +7,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any, TypeAlias
 
 from newtoncg._typing import TensorFunction
-from newtoncg.errors import unknown_choice
+from newtoncg.errors import native, unknown_choice
 from newtoncg.globalization import Cubic, Enriched, LevenbergMarquardt, LineSearch, SecondOrder, TrustRegion
 from newtoncg.krylov.forcing import EisenstatWalker, FixedForcing, Forcing, SuperlinearForcing, forcing_from
 from newtoncg.preconditioners import CustomPreconditioner, Jacobi, LBFGSPreconditioner, Nystrom, Preconditioner
@@ -61,7 +61,7 @@ def plain(choice: Any) -> Any:  # noqa: ANN401 (any choice; what is no config ob
     """A choice in the form that weights-only loading accepts."""
     if is_dataclass(choice) and not isinstance(choice, type):
         return {"class": type(choice).__name__, **asdict(choice)}
-    return choice
+    return native(choice)
 
 
 def globalization_from(choice: GlobalizationChoice | Mapping[str, Any]) -> Globalization:
@@ -86,7 +86,7 @@ def globalization_from(choice: GlobalizationChoice | Mapping[str, Any]) -> Globa
         raise unknown_choice("globalization", choice, _GLOBALIZATIONS)
     raise TypeError(
         f"globalization must be one of {', '.join(map(repr, _GLOBALIZATIONS))}, a LineSearch, a TrustRegion, a "
-        f"Cubic or a LevenbergMarquardt; received {choice!r} of type {type(choice).__name__}"
+        f"Cubic, an Enriched or a LevenbergMarquardt; received {choice!r} of type {type(choice).__name__}"
     )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
 
 
 class ClosureError(RuntimeError):
@@ -73,6 +76,11 @@ def unknown_keyword(
     return TypeError(f"{where} has no option {received!r}; {hint}")
 
 
+def native(value: Any) -> Any:  # noqa: ANN401 (what is no number of numpy stays as it is)
+    """The Python number of one of numpy's: options are held, compared and saved as Python numbers."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def require_number(
     name: str,
     value: object,
@@ -120,6 +128,19 @@ def require_count(name: str, value: object, *, minimum: int, optional: bool = Fa
         raise TypeError(f"{name} must be an integer >= {minimum}{alternative}; received {value!r} of type {kind}")
     if value < minimum:
         raise ValueError(f"{name} must be an integer >= {minimum}{alternative}; received {value!r}")
+
+
+def require_callable(name: str, value: object, *, optional: bool = False) -> None:
+    """Refuse `value` unless it can be called, or is None where that is allowed.
+
+    Raises:
+        TypeError: `value` cannot be called.
+    """
+    if not callable(value) and not (optional and value is None):
+        alternative = " or None" if optional else ""
+        raise TypeError(
+            f"{name} must be callable{alternative}; received {value!r} of type {type(value).__name__}: pass a function"
+        )
 
 
 def require_flag(name: str, value: object) -> None:

@@ -14,6 +14,7 @@ from newtoncg.elementwise import where
 from newtoncg.errors import ClosureError
 from newtoncg.objective import Counts, CurvatureSource, FunctionObjective
 from newtoncg.objective.base import reason_of, warn_of_differences
+from newtoncg.objective.dependence import left_as_it_is, pulled_back
 
 
 @final
@@ -64,7 +65,7 @@ class BatchedFunction:
         """
         leaf = points.detach().clone().requires_grad_(differentiable)
         args = self._args_of(rows)
-        with self.calls.timed("function"), torch.set_grad_enabled(differentiable):
+        with self.calls.timed("function"), torch.set_grad_enabled(differentiable), left_as_it_is(leaf):
             x = leaf if self.scales is None else leaf * self.scales[rows]
             losses = _checked(self._function(x.view(len(rows), *self._shape), *args), len(rows))
         return BatchedEvaluation(self, rows, leaf, losses)
@@ -149,13 +150,8 @@ class BatchedEvaluation:
 
     def weighted_gradient(self, weights: Tensor | None, *, create_graph: bool) -> Tensor:
         """The gradient of a weighted sum of the values by all unknowns, shape ``(k, n)``; weights of 1 for None."""
-        if not self._losses.requires_grad:
-            return torch.zeros_like(self._leaf)
         weights = torch.ones_like(self._losses) if weights is None else weights
-        (gradient,) = torch.autograd.grad(
-            self._losses, self._leaf, weights, create_graph=create_graph, materialize_grads=True
-        )
-        return gradient
+        return pulled_back(self._losses, self._leaf, weights, self._elsewhere, create_graph=create_graph)
 
     def products(self, vectors: Tensor) -> Tensor:
         """Each problem's Hessian times its row of the vectors, shape ``(k, n)``."""
@@ -182,11 +178,15 @@ class BatchedEvaluation:
         (products,) = torch.autograd.grad(gradient, self._leaf, vectors, retain_graph=True, materialize_grads=True)
         return products
 
+    def _elsewhere(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        other = self._function.evaluate(points, self.rows)
+        return other._leaf, other._losses
+
     def _differentiated(self) -> Tensor:
         if self._function.exact:
             try:
                 return self.weighted_gradient(None, create_graph=True)
-            except torch.OutOfMemoryError:
+            except (torch.OutOfMemoryError, ClosureError):
                 raise
             except RuntimeError as error:
                 self._function.leave_exact(reason_of(error))
@@ -226,10 +226,10 @@ def _checked(values: object, count: int) -> Tensor:
             f"fun returned {values!r} of type {type(values).__name__}; with batched=True minimize needs one real value "
             "for each row of x, in a tensor"
         )
-    if values.shape != (count,) or values.is_complex():
+    if values.shape != (count,) or not values.is_floating_point():
         raise ClosureError(
             f"fun returned a tensor of shape {tuple(values.shape)} and dtype {values.dtype} for {count} problems; with "
-            f"batched=True minimize needs one real value each, of shape ({count},): reduce over all dimensions but the "
-            "first, for example with .sum(dim=-1)"
+            f"batched=True minimize needs one real value each, of shape ({count},) and a floating-point dtype: reduce "
+            "over all dimensions but the first, for example with .sum(dim=-1)"
         )
     return values

@@ -8,11 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal, overload
 
+import torch
 from torch import Tensor
 
 from newtoncg.batched import BatchedResult, run_batch
 from newtoncg.compile import compile as compile_loss
-from newtoncg.errors import SeveralValuesError, require_number, unknown_choice, unknown_keyword
+from newtoncg.errors import (
+    SeveralValuesError,
+    native,
+    require_callable,
+    require_number,
+    unknown_choice,
+    unknown_keyword,
+)
 from newtoncg.iteration import Settings, SolverState, StepReport, run
 from newtoncg.minimize.batched import batch_settings, batched_function
 from newtoncg.minimize.choice import DEFAULT, OF_RESIDUALS, WITH_PRODUCTS, Choice, choose, suited
@@ -37,7 +45,7 @@ from newtoncg.quasi_newton import LBFGSMemory
 def minimize(
     fun: Callable[..., Tensor],
     x0: Tensor,
-    args: tuple[Any, ...] = ...,
+    args: Any = ...,  # noqa: ANN401 (a tuple, or one argument)
     *,
     method: str | None = ...,
     tol: float | None = ...,
@@ -49,7 +57,7 @@ def minimize(
 def minimize(
     fun: Callable[..., Tensor],
     x0: Tensor,
-    args: tuple[Any, ...] = ...,
+    args: Any = ...,  # noqa: ANN401 (a tuple, or one argument)
     *,
     method: str | None = ...,
     tol: float | None = ...,
@@ -60,7 +68,7 @@ def minimize(
 def minimize(
     fun: Callable[..., Tensor],
     x0: Tensor,
-    args: tuple[Any, ...] = (),
+    args: Any = (),
     *,
     method: str | None = DEFAULT,
     tol: float | None = None,
@@ -81,7 +89,7 @@ def minimize(
         fun: Maps a tensor of the shape of x0 (and `args`) to a real scalar tensor, with torch operations; for
             ``"gauss-newton"``, or None, to the residuals, a real tensor r of any shape, and ``r'r/2`` is minimized.
         x0: The starting point: a float32 or float64 tensor of any shape, left unchanged.
-        args: Further arguments of `fun`.
+        args: Further arguments of `fun`; as in scipy, what is no tuple is a single one.
         method: ``"enriched"`` (L-BFGS steps, and Newton steps by conjugate gradients where they pay; with bounds it
             becomes ``"newton-cg-bounded"``, batched ``"trust-ncg"``),
             ``"trust-ncg"`` (trust region, its problem solved along the path of conjugate gradients),
@@ -115,18 +123,34 @@ def minimize(
         >>> newtoncg.minimize(rosenbrock, torch.zeros(10, dtype=torch.float64)).success
         True
     """
+    options, tol = {name: native(value) for name, value in options.items()}, native(tol)
     _require_known(method, tol, options)
-    chosen = Options(**options)
+    require_callable("fun", fun)
+    require_callable("callback", callback, optional=True)
+    chosen, args = Options(**options), args if isinstance(args, tuple) else (args,)
     method = suited(method, chosen)
-    if chosen.differentiable:
-        held = tuple(a.detach() if isinstance(a, Tensor) else a for a in args)
-        options["differentiable"] = False
-        found: MinimizeResult | BatchedResult = minimize(
-            fun, x0, held, method=method, tol=tol, callback=callback, **options
-        )
-        has_residuals = method is None or METHOD_TABLE[method].residuals
-        minimized = half_square(fun, always=method is not None) if has_residuals and not chosen.batched else fun
-        return with_gradients(found, minimized, args, chosen)
+    recorded = torch.is_grad_enabled()
+    with torch.inference_mode(mode=False), torch.set_grad_enabled(recorded):  # nothing is differentiated in that mode
+        if chosen.differentiable:
+            held = tuple(a.detach() if isinstance(a, Tensor) else a for a in args)
+            found = _minimized(fun, x0, held, method, chosen, tol=tol, callback=callback)
+            has_residuals = method is None or METHOD_TABLE[method].residuals
+            minimized = half_square(fun, always=method is not None) if has_residuals and not chosen.batched else fun
+            return with_gradients(found, minimized, args, chosen)
+        return _minimized(fun, x0, args, method, chosen, tol=tol, callback=callback)
+
+
+def _minimized(  # noqa: PLR0913 (those of minimize)
+    fun: Callable[..., Tensor],
+    x0: Tensor,
+    args: tuple[Any, ...],
+    method: str | None,
+    chosen: Options,
+    *,
+    tol: float | None,
+    callback: Callable[[Any], object] | None,
+) -> MinimizeResult | BatchedResult:
+    """The result, not differentiable."""
     if chosen.batched:
         functions = batched_function(fun, x0, args, chosen)
         return run_batch(functions, x0, batch_settings(str(method), chosen, tol, functions.size), callback)
@@ -168,7 +192,7 @@ def minimize_objective(
     Returns:
         The result.
     """
-    box = box_of(method or WITH_PRODUCTS, options, x0)
+    box = objective.box = box_of(method or WITH_PRODUCTS, options, x0)
     started = time.perf_counter()
     x = x0.detach().reshape(-1)
     start = objective.evaluate(x if box is None else box.project(x))

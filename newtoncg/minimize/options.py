@@ -20,7 +20,7 @@ from newtoncg.errors import require_count, require_flag, require_number, unknown
 from newtoncg.globalization import SecondOrder
 from newtoncg.krylov.forcing import ForcingChoice
 
-ScaleChoice: TypeAlias = "str | float | Tensor"
+ScaleChoice: TypeAlias = "str | float | Tensor | None"
 """The forms of `x_scale`."""
 
 _AUTOMATIC = (
@@ -58,8 +58,9 @@ class Options:
         forcing: How accurately the Newton systems are solved: ``"eisenstat-walker"`` (choice 2),
             ``"eisenstat-walker-1"``, ``"superlinear"``, a number in (0, 1), or a config object.
         globalization: What makes steps safe, instead of the method's own: ``"trust-region"``, ``"line-search"``,
-            ``"strong-wolfe"``, ``"cubic"``, a :class:`LineSearch`, a :class:`TrustRegion` or a :class:`Cubic`;
-            for ``"gauss-newton"`` also ``"levenberg-marquardt"`` or a :class:`LevenbergMarquardt`, its default.
+            ``"strong-wolfe"``, ``"cubic"``, ``"enriched"``, or a :class:`TrustRegion`, :class:`LineSearch`,
+            :class:`newtoncg.globalization.Cubic` or :class:`newtoncg.globalization.Enriched` with settings; for
+            ``"gauss-newton"`` also ``"levenberg-marquardt"`` or a :class:`LevenbergMarquardt`, its default.
         preconditioner: What makes the Newton systems easier: ``"jacobi"``, ``"nystrom"``, ``"lbfgs"``, a config object
             of :mod:`newtoncg.preconditioners`, or a callable that maps a flat vector to one, as an approximate inverse
             of the Hessian would; None for nothing.
@@ -74,7 +75,8 @@ class Options:
         differentiable: Whether gradients flow through the returned x to the tensors in `args` that require them.
         x_scale: The typical magnitude of each variable, as in :func:`scipy.optimize.least_squares`: a tensor or a
             number that broadcasts to x0; the run then works in ``x / x_scale``. ``"auto"`` finds it where units are so
-            many orders of magnitude apart that steps would go astray (docs/units.md), and is 1.0 elsewhere.
+            many orders of magnitude apart that steps would go astray (docs/units.md), and is 1.0 elsewhere; None
+            does not look.
         compile: Whether `fun` is compiled by :func:`newtoncg.compile`: products get cheaper, the first evaluation takes
             a second or more. Not for residuals or batches.
         batched: Whether `fun` maps ``(B, *shape)`` to ``(B,)``, a value for each of B independent problems.
@@ -117,7 +119,8 @@ class Options:
             raise ValueError("compile=True is for one problem; received batched=True too: leave one of them out")
         require_flag("differentiable", self.differentiable)
         if self.bounds is not None and (self.batched or self.differentiable):
-            raise ValueError("bounds have no batched and no differentiable form; received both: leave one out")
+            other = "batched" if self.batched else "differentiable"
+            raise ValueError(f"bounds have no {other} form; received both: leave out bounds or {other}=True")
         if isinstance(self.x_scale, str) and self.x_scale != "auto":
             raise ValueError(f"x_scale must be 'auto', a positive number or a tensor; received {self.x_scale!r}")
         if has_scales(self.x_scale) and (self.batched or self.bounds is not None):
@@ -134,4 +137,4 @@ class Options:
 
 def has_scales(x_scale: ScaleChoice) -> bool:
     """Whether the user has given scales other than 1."""
-    return not isinstance(x_scale, str) and not (isinstance(x_scale, int | float) and x_scale == 1.0)
+    return not (x_scale is None or isinstance(x_scale, str) or (isinstance(x_scale, int | float) and x_scale == 1.0))

@@ -123,6 +123,11 @@ class Objective(ABC):
         return self.gradient_at(point)
 
     @final
+    def allowed(self, point: Tensor) -> Tensor:
+        """The point, or where it may not be evaluated there the nearest one where it may."""
+        return point if self.box is None else self.box.project(point)
+
+    @final
     def averaged(self, compute: Callable[[], Tensor], like: Tensor) -> Tensor:
         """The mean over all processes of what each computes; what one of them gives up meanwhile, all give up.
 

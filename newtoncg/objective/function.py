@@ -12,6 +12,7 @@ from newtoncg.curvature import HessianOperator
 from newtoncg.errors import ClosureError, SeveralValuesError
 from newtoncg.linear_operator import LinearOperator
 from newtoncg.objective.base import CurvatureSource, Evaluation, Objective, reason_of
+from newtoncg.objective.dependence import left_as_it_is, pulled_back
 from newtoncg.vectors import ParameterVector
 
 
@@ -41,20 +42,24 @@ class FunctionObjective(Objective):
 
     def evaluate(self, point: Tensor) -> Evaluation:
         """The value at a point of shape ``(n,)``; its graph is kept until the evaluation is dropped."""
-        leaf, loss = self._forward(point)
+        leaf, loss = self.forward(point)
         return FunctionEvaluation(self, leaf, loss)
 
     def gradient_at(self, point: Tensor) -> Tensor:
         """The gradient at a point by itself."""
-        leaf, loss = self._forward(point)
+        leaf, loss = self.forward(point)
         with self.counts.timed("gradient"):
-            return _gradient(loss, leaf, create_graph=False)
+            return self.differentiated(loss, leaf)
 
-    def _forward(self, point: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, point: Tensor) -> tuple[Tensor, Tensor]:
         """A leaf at the point and the loss computed from it."""
         leaf = point.detach().clone().requires_grad_()
-        with self.counts.timed("function"), torch.enable_grad():
+        with self.counts.timed("function"), torch.enable_grad(), left_as_it_is(leaf):
             return leaf, self._checked(self._function(leaf.view(self._shape), *self._args))
+
+    def differentiated(self, loss: Tensor, leaf: Tensor, *, create_graph: bool = False) -> Tensor:
+        """The gradient of a loss that was computed from a leaf."""
+        return pulled_back(loss, leaf, None, lambda other: self.forward(self.allowed(other)), create_graph=create_graph)
 
     @staticmethod
     def _checked(value: object) -> Tensor:
@@ -63,11 +68,12 @@ class FunctionObjective(Objective):
                 f"fun returned {value!r} of type {type(value).__name__}; minimize needs a real scalar tensor: "
                 "compute the loss with torch operations and return it without .item()"
             )
-        if value.numel() != 1 or value.is_complex():
+        if value.numel() != 1 or not value.is_floating_point():
             is_real = value.numel() > 1 and value.is_floating_point()
             raise (SeveralValuesError if is_real else ClosureError)(
                 f"fun returned a tensor of shape {tuple(value.shape)} and dtype {value.dtype}; minimize needs a real "
-                "scalar: reduce it, for example with .sum(); residuals are for method='gauss-newton' or None"
+                "scalar of a floating-point dtype: reduce it, for example with .sum(); residuals are for "
+                "method='gauss-newton' or None"
             )
         return value.reshape(())
 
@@ -78,7 +84,7 @@ class FunctionEvaluation(Evaluation):
 
     __slots__ = ("_gradient", "_leaf", "_loss", "_objective")
 
-    def __init__(self, objective: Objective, leaf: Tensor, loss: Tensor) -> None:
+    def __init__(self, objective: FunctionObjective, leaf: Tensor, loss: Tensor) -> None:
         self.point, self.value = leaf.detach(), float(loss.detach())
         self._objective, self._leaf, self._loss = objective, leaf, loss
         self._gradient: Tensor | None = None
@@ -93,24 +99,16 @@ class FunctionEvaluation(Evaluation):
         if self._objective.source is CurvatureSource.EXACT:
             try:
                 with self._objective.counts.timed("gradient"):
-                    return _gradient(self._loss, self._leaf, create_graph=True)
-            except torch.OutOfMemoryError:
+                    return self._objective.differentiated(self._loss, self._leaf, create_graph=True)
+            except (torch.OutOfMemoryError, ClosureError):
                 raise
             except RuntimeError as error:
                 self._objective.leave_exact(reason_of(error))
                 return self._objective.gradient_at(self.point)
         with self._objective.counts.timed("gradient"):
-            return _gradient(self._loss, self._leaf, create_graph=False)
+            return self._objective.differentiated(self._loss, self._leaf)
 
     def curvature(self) -> LinearOperator:
         """The exact Hessian through the graph of the gradient."""
         self.gradient()
         return HessianOperator(ParameterVector([self._leaf]), [self._gradient])
-
-
-def _gradient(loss: Tensor, leaf: Tensor, *, create_graph: bool) -> Tensor:
-    """The gradient of a scalar; zero where it does not depend on the leaf."""
-    if not loss.requires_grad:
-        return torch.zeros_like(leaf)
-    (gradient,) = torch.autograd.grad(loss, leaf, create_graph=create_graph, materialize_grads=True)
-    return gradient

@@ -13,6 +13,7 @@ from newtoncg.errors import ClosureError
 from newtoncg.least_squares import GraphJacobian, StoredJacobian
 from newtoncg.linear_operator import FunctionOperator, LinearOperator
 from newtoncg.objective.base import CurvatureSource, Evaluation, Objective
+from newtoncg.objective.dependence import left_as_it_is, pulled_back
 from newtoncg.objective.linearization import Linearization
 from newtoncg.vectors import ParameterVector
 
@@ -36,14 +37,18 @@ class ResidualObjective(Objective):
 
     def evaluate(self, point: Tensor) -> Evaluation:
         """Half the square of the residuals at a point of shape ``(n,)``, with their graph."""
-        leaf = point.detach().clone().requires_grad_()
-        with self.counts.timed("function"), torch.enable_grad():
-            residual = self._function(leaf.view(self._shape), *self._args)
-        return ResidualEvaluation(self, leaf, _checked(residual))
+        leaf, residual = self.forward(point)
+        return ResidualEvaluation(self, leaf, residual)
 
     def gradient_at(self, point: Tensor) -> Tensor:
         """``J'r`` at a point."""
         return self.evaluate(point).gradient()
+
+    def forward(self, point: Tensor) -> tuple[Tensor, Tensor]:
+        """A leaf at the point and the residuals computed from it, shape ``(m,)``."""
+        leaf = point.detach().clone().requires_grad_()
+        with self.counts.timed("function"), torch.enable_grad(), left_as_it_is(leaf):
+            return leaf, _checked(self._function(leaf.view(self._shape), *self._args))
 
 
 @final
@@ -67,7 +72,9 @@ class ResidualEvaluation(Evaluation):
         """``J'r``, shape ``(n,)``."""
         if self._gradient is None:
             with self._objective.counts.timed("gradient"):
-                self._gradient = self._pulled_back(self._residual.detach())
+                self._gradient = pulled_back(
+                    self._residual, self._leaf, self._residual.detach(), self._objective.forward, retain_graph=True
+                )
         return self._gradient
 
     def curvature(self) -> LinearOperator:
@@ -88,12 +95,6 @@ class ResidualEvaluation(Evaluation):
         else:
             jacobian = GraphJacobian(ParameterVector([self._leaf]), [self._residual], ones)
         return Linearization(residual=residual, jacobian=jacobian, outputs=residual, weights=ones)
-
-    def _pulled_back(self, vector: Tensor) -> Tensor:
-        if not self._residual.requires_grad:
-            return torch.zeros_like(self.point)
-        (product,) = torch.autograd.grad(self._residual, self._leaf, vector, retain_graph=True, materialize_grads=True)
-        return product.detach()
 
     def _matrix(self) -> Tensor:
         """J, float64: by rows where there are fewer of them, else by columns, which are rows of ``w -> J'w``."""

@@ -138,15 +138,16 @@ class NewtonCG(Optimizer):
             "weight_decay": weight_decay,
             "maximize": maximize,
             "curvature": curvature,
-            "globalization": plain(globalization),
+            "globalization": globalization,
             "preconditioner": named,
-            "forcing": plain(forcing),
+            "forcing": forcing,
             "check": check,
-            "second_order": plain(second_order),
+            "second_order": second_order,
             "x_scale": x_scale,
             "lower": lower,
             "upper": upper,
         }
+        defaults = {name: plain(value) for name, value in defaults.items()}
         validate(defaults, unknown)
         self._report: StepReport | None = None
         self._processes = ProcessesChoice(process_group)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult, OptimizeWarning
 
-from newtoncg.errors import require_number
+from newtoncg.errors import native, require_number
 from newtoncg.globalization import TrustRegion
 from newtoncg.minimize import MinimizeResult, Options
 from newtoncg.minimize.methods import METHOD_TABLE, require_suitable
@@ -95,6 +95,7 @@ class ScipyMethod:
                 f"method {self.name!r} needs the gradient: pass jac=callable, or jac=True with a fun that returns "
                 "value and gradient; for differences pass jac=lambda x: scipy.optimize.approx_fprime(x, fun)"
             )
+        options = {name: native(value) for name, value in options.items()}
         tol = options.pop("gtol", options.pop("tol", None))
         disp, return_all = options.pop("disp", False), options.pop("return_all", False)
         start = torch.from_numpy(np.array(x0, dtype=np.float64))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,11 +41,23 @@ BAD: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: newtoncg.minimize(bowl, [0.0]), TypeError, "x0 must be a torch tensor; received list: pass torch"),  # type: ignore[call-overload]
     (lambda: newtoncg.minimize(bowl, torch.zeros(2, dtype=torch.int64)), TypeError, r"received torch\.int64.*double"),
     (lambda: newtoncg.minimize(bowl, torch.zeros(2, dtype=torch.float16)), TypeError, r"received torch\.float16"),
+    (lambda: newtoncg.minimize(bowl, torch.zeros(2, dtype=torch.complex64)), TypeError, "complex64.*view_as_real"),
+    (lambda: newtoncg.minimize(bowl, torch.zeros(2, device="meta")), TypeError, "received a tensor on the meta device"),
+    (lambda: newtoncg.minimize(bowl, torch.eye(2).to_sparse()), TypeError, "layout torch.sparse_coo: pass x0.to_dense"),
     (lambda: newtoncg.minimize(bowl, X0 + math.nan), ValueError, "x0 must be finite"),
+    (lambda: newtoncg.minimize(3, X0), TypeError, "fun must be callable; received 3 of type int"),  # type: ignore[call-overload]
+    (lambda: newtoncg.minimize(bowl, X0, callback=3), TypeError, "callback must be callable or None; received 3"),  # type: ignore[call-overload]
+    (
+        lambda: newtoncg.minimize(bowl, X0, bounds=(0, 1), batched=True),
+        ValueError,
+        "received both: leave out bounds or b",
+    ),
     (lambda: newtoncg.minimize(lambda x: x, X0), newtoncg.ClosureError, r"shape \(2,\).*real scalar.*\.sum\(\)"),
     (lambda: newtoncg.minimize(lambda x: x.sum().item(), X0), newtoncg.ClosureError, r"of type float.*\.item\(\)"),
     (lambda: newtoncg.minimize(lambda x: None, X0), newtoncg.ClosureError, "None of type NoneType"),  # type: ignore[arg-type,return-value]
     (lambda: newtoncg.minimize(lambda x: (x * 1j).sum(), X0), newtoncg.ClosureError, "complex128.*real"),
+    (lambda: newtoncg.minimize(lambda x: x.sum().long(), X0), newtoncg.ClosureError, "int64.*floating-point dtype"),
+    (lambda: newtoncg.minimize(lambda x: x.sum() > 1, X0), newtoncg.ClosureError, "bool.*floating-point dtype"),
 ]
 
 
@@ -53,3 +67,19 @@ def test_bad_arguments_are_refused_with_what_was_received_and_required(
 ) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    given: dict[str, Any] = {"max_iter": np.int64(1), "tol": np.float32(0.0), "tolerance_change": np.float64(0.0)}
+    assert newtoncg.minimize(bowl, X0, **given).nit == 1
+
+
+def test_what_is_no_tuple_is_one_argument_as_in_scipy() -> None:
+    target = torch.tensor([2.0, 3.0], dtype=torch.float64)
+    result = newtoncg.minimize(lambda x, a: ((x - a) ** 2).sum(), X0, target)
+    torch.testing.assert_close(result.x, target)
+    assert newtoncg.minimize(lambda x, a: ((x - a) ** 2).sum(), X0, 2.0).success
+
+
+def test_no_scales_are_none() -> None:
+    assert newtoncg.minimize(bowl, X0, x_scale=None).x_scale is None

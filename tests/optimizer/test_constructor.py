@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -140,6 +141,13 @@ def test_the_rules_of_torch_for_parameters_hold() -> None:
 def test_a_gradient_tolerance_that_always_or_never_stops_is_accepted(tolerance: float) -> None:
     optimizer = newtoncg.NewtonCG([parameter()], tolerance_grad=tolerance)
     assert optimizer.param_groups[0]["tolerance_grad"] == tolerance
+
+
+def test_numbers_of_numpy_are_held_as_numbers_of_python() -> None:
+    given: dict[str, Any] = {"lr": np.float32(0.5), "max_iter": np.int64(3), "tolerance_grad": np.float64(0.0)}
+    optimizer = newtoncg.NewtonCG([parameter()], **given)
+    held = optimizer.param_groups[0]
+    assert [type(held[name]) for name in ("lr", "max_iter", "tolerance_grad")] == [float, int, float]
 
 
 def test_the_representation_names_the_class_each_group_and_its_options_and_no_parameter() -> None:
