@@ -44,7 +44,10 @@ def noisier(at: Iterate) -> Settings | None:
     settings = at.settings
     if settings.globalization.monotone or settings.loss_noise > 0.0 or at.is_exhausted:
         return None
-    assumed, least = (noise_of(at), 0.0) if settings.newton else (0.0, at.objective.round_off * abs(at.value))
+    if settings.newton:
+        assumed, least = noise_of(at), 0.0
+    else:  # a loss that is zero has lost its digits before its gradient did
+        assumed, least = 0.0, max(at.objective.round_off * abs(at.value), torch.finfo(at.point.dtype).tiny)
     noise = DEVIATIONS * max(_deviation(at), least)
     return replace(settings, loss_noise=noise) if assumed < noise < math.inf else None
 

@@ -88,6 +88,15 @@ def test_without_products_it_is_measured_even_where_it_is_small() -> None:
     assert 0.0 < found.loss_noise / DEVIATIONS < 1e-14
 
 
+def test_without_products_a_loss_that_underflows_to_zero_may_be_wrong_by_the_least_number() -> None:
+    iterate = at(lambda x: x.pow(4).sum(), START * 1e-90, replace(SETTINGS, newton=False))
+    assert iterate.value == 0.0
+    assert bool(iterate.gradient.all())
+    found = noisier(iterate)
+    assert found is not None
+    assert 0.0 < found.loss_noise <= DEVIATIONS * torch.finfo(torch.float64).tiny
+
+
 def test_values_that_are_not_finite_are_no_noise() -> None:
     here = START.clone()
     iterate = at(lambda x: smooth(x) + (0.0 if torch.equal(x.detach(), here) else math.nan), here)

@@ -220,6 +220,13 @@ def test_a_minimizer_at_zero_is_found_to_the_last_bit(name: str, method: str) ->
     assert norm < torch.finfo(torch.float32).tiny
 
 
+def test_a_loss_of_zero_is_no_end_for_quasi_newton_steps() -> None:
+    """The fourth powers are zero in float32 long before the cubes."""
+    problem = by_name("quartic_sum")
+    result = newtoncg.minimize(problem.fun, problem.start(dtype=torch.float32), tol=0.0, check="never", method="bfgs")
+    assert float(result.jac.double().norm()) <= 10.0 * permitted(problem, result.x)
+
+
 @pytest.mark.parametrize(
     ("name", "method"), [("griewank", "enriched"), ("zakharov", "trust-ncg"), ("quartic_sum", "trust-ncg")]
 )
