@@ -220,11 +220,11 @@ evaluations of the residuals.
   the sum is within 1e-6 max(1, |f|) of the best that any method found, those of docs/solvers.md included, or of a
   published local minimum.
 - **evaluations** of the residuals, and **Jacobians**, until the sum was first that low, over ours, in geometric mean
-  over what both solved. A step with geodesic acceleration evaluates twice and forms one Jacobian, which costs as much
-  as some min(m, n) passes.
+  over what both solved. A step forms one Jacobian, which costs as much as some min(m, n) passes.
 
-Scipy's dense methods solve as many of these small problems. Ours evaluates the residuals twice as often, for geodesic
-acceleration, and forms fewer Jacobians; it works where the Jacobian does not fit, too, and on any device.
+Scipy's dense methods solve as many of these small problems. Ours evaluates the residuals more often, as the first step
+is accelerated and trial points beside a curved valley are corrected, and forms fewer Jacobians; it works where the
+Jacobian does not fit, too, and on any device.
 
 {table}
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from newtoncg.errors import require_count, require_flag, require_number, unknown_choice
 
 SOLVERS = ("auto", "cholesky", "lanczos", "nystrom")
+
+Accelerated: TypeAlias = bool | Literal["first"]
+"""Which steps are corrected to second order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +29,9 @@ class LevenbergMarquardt:
         increase: What it is multiplied by after a rejected step, ``> 1``.
         acceptance: The least reduction ratio of an accepted step, in [0, 1/4].
         min_damping: The smallest damping, in multiples of the largest curvature, ``>= 0``.
-        geodesic: Whether steps are corrected to second order, at the cost of one forward pass and one more solve with
-            the kept factorization or basis.
+        geodesic: Whether steps are corrected to second order before they are tried, at the cost of one forward pass
+            and one more solve with the kept factorization or basis; ``"first"`` for the first step alone, whose length
+            no earlier step limits: later ones are corrected where their trial points show the need (`corrections`).
         geodesic_limit: The largest correction in proportion to the step, ``> 0``; longer ones reject the step.
             Transtrum & Sethna (2012) take 3/4; with `corrections` longer ones are of use (our choice).
         corrections: How often, at most, a trial point is corrected until its residuals follow the linear model; each
@@ -56,7 +61,7 @@ class LevenbergMarquardt:
     increase: float = 4.0
     acceptance: float = 1e-3
     min_damping: float = 1e-18
-    geodesic: bool = True
+    geodesic: Accelerated = True
     geodesic_limit: float = 2.0
     corrections: int = 8
     solver: str = "auto"
@@ -76,7 +81,8 @@ class LevenbergMarquardt:
         require_number("LevenbergMarquardt decrease_at", self.decrease_at, minimum=self.acceptance)
         require_number("LevenbergMarquardt increase", self.increase, minimum=1.0, strict=True)
         require_number("LevenbergMarquardt min_damping", self.min_damping, minimum=0.0)
-        require_flag("LevenbergMarquardt geodesic", self.geodesic)
+        if not (isinstance(self.geodesic, bool) or self.geodesic == "first"):
+            raise TypeError(f"LevenbergMarquardt geodesic must be True, False or 'first'; received {self.geodesic!r}")
         require_number("LevenbergMarquardt geodesic_limit", self.geodesic_limit, minimum=0.0, strict=True)
         require_count("LevenbergMarquardt corrections", self.corrections, minimum=0)
         if self.solver not in SOLVERS:

@@ -60,6 +60,11 @@ class _Problem:
         return norm(step if self.scales is None else step * self.scales)
 
     @property
+    def accelerates(self) -> bool:
+        """Whether steps are corrected to second order before they are tried."""
+        return self.config.geodesic is True or (self.config.geodesic == "first" and self.at.state.damping is None)
+
+    @property
     def noise(self) -> float:
         """The reduction of the loss that round-off hides."""
         (square,) = host(dot(self.linear.residual, self.linear.residual))
@@ -194,7 +199,7 @@ def _tried(problem: _Problem, step: DampedStep, damping: float) -> _Trial:
     if not predicted > 0.0:
         return _Trial(step=step, predicted=predicted)
     short = length <= math.sqrt(at.objective.round_off) * scale  # second differences are round-off there
-    if problem.config.geodesic and not short and at.trials_left(2) == 2:
+    if problem.accelerates and not short and at.trials_left(2) == 2:
         correction = _correction(problem, step, damping)
         if not 2.0 * host(problem.measured(correction))[0] <= problem.config.geodesic_limit * length:
             return _Trial(step=step, predicted=predicted)

@@ -72,8 +72,10 @@ CORRECTED = TrustRegion(monotone=False, corrections=4)
 """Our choice for solves that keep a basis: a further step costs a gradient. On the problem table that takes 5 % off the
 cost of trust-krylov, and it solves two problems more; for trust-ncg, whose directions say less, it takes 2 % more."""
 
-REGRESSION = LevenbergMarquardt(monotone=False, scaled=True, geodesic_limit=0.75)
-"""With the limit of Transtrum & Sethna (2012): the 27 regressions of NIST are all solved from both starts."""
+REGRESSION = LevenbergMarquardt(monotone=False, scaled=True, geodesic="first", geodesic_limit=0.75)
+"""With the limit of Transtrum & Sethna (2012) the first step leads into no plateau: the 27 regressions of NIST are all
+solved from both starts. Acceleration of every step took half as many evaluations more on 128 of our problems, and 6 %
+more Jacobians; without any, gulf, BoxBOD and Nelson end elsewhere."""
 
 METHOD_TABLE = {
     "enriched": Method(Enriched(monotone=False)),

@@ -80,6 +80,14 @@ def test_geodesic_acceleration_and_fast_damping_can_be_switched_off() -> None:
     assert fast[0].function_evaluations == 3, "one more for the second derivative"
 
 
+def test_the_first_step_alone_can_be_accelerated() -> None:
+    fit = Fit(globalization=marquardt(damping=1.0, geodesic="first"))
+    first, second = fit.step(), fit.step()
+    assert first.function_evaluations == 3
+    assert second.reduction_ratio > 0.5, "no trial that would be corrected"
+    assert second.function_evaluations == 2
+
+
 def test_evaluations_are_counted_as_they_happen() -> None:
     fit = Fit(globalization=marquardt(damping=1.0))
     report = fit.step()
@@ -261,6 +269,7 @@ def test_options_without_a_meaning_are_refused(options: dict[str, Any]) -> None:
         ({"acceptance": 0.5}, "acceptance"),
         ({"decrease_at": 0.0}, "decrease_at"),
         ({"geodesic": 1}, "geodesic"),
+        ({"geodesic": "last"}, "geodesic must be True, False or 'first'"),
         ({"geodesic_limit": 0.0}, "geodesic_limit"),
         ({"solver": "choleski"}, "did you mean 'cholesky'"),
         ({"forcing": 0.0}, "forcing"),
