@@ -11,7 +11,7 @@ import logging
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from torch import Tensor
 import newtoncg
 from benchmarks.solvers.collection import BUDGET, COLLECTION, ITERATIONS
 from benchmarks.solvers.records import Record, Store, record_of
-from benchmarks.solvers.verdicts import Verdict, cost_of, geometric_mean, judged
+from benchmarks.solvers.verdicts import Measure, geometric_mean, judged, quotients
 from newtoncg.quasi_newton import DenseInverse, LBFGSMemory, bfgs
 from tests.validation.counting import CountedFunction
 from tests.validation.solution import Outcome, solve
@@ -56,14 +56,9 @@ def counts() -> list[str]:
             if low <= p.size <= high
         ]
         solved = [str(sum(row[i].solved for row in rows)) for i in (0, 1)]
-        ratios = [f"{_ratio(rows, until=until):.2f}" for until in (False, True)]
+        ratios = [f"{geometric_mean(quotients(rows, one)):.2f}" for one in (Measure.AS_RUN, Measure.UNTIL_SOLVED)]
         lines.append(f"| {low} to {high} | {len(rows)} | {' | '.join(solved + ratios)} |")
     return lines
-
-
-def _ratio(rows: Sequence[tuple[Verdict, Verdict]], *, until: bool) -> float:
-    both = [(a, b) for a, b in rows if a.solved and b.solved]
-    return geometric_mean([cost_of(a, until=until) / cost_of(b, until=until) for a, b in both])
 
 
 def times() -> list[str]:

@@ -8,7 +8,15 @@ from importlib.metadata import version
 
 from benchmarks.solvers.collection import BUDGET, DEFAULT, LARGEST_DENSE
 from benchmarks.solvers.endings import Ending
-from benchmarks.solvers.verdicts import Verdict, Verdicts, cost_of, geometric_mean, ratios, solved_by_somebody
+from benchmarks.solvers.verdicts import (
+    Measure,
+    Verdict,
+    Verdicts,
+    geometric_mean,
+    quotients,
+    ratios,
+    solved_by_somebody,
+)
 
 
 def page(
@@ -56,11 +64,14 @@ derivatives, stop at the same tolerance on the gradient as far as their own test
   Hessian is n products. Counted from outside, by one wrapper for all.
 - **solved**: at the returned point, by our own evaluation, the gradient is small, ‖g‖∞ <= 1e-5 max(1, ‖g₀‖∞), and the
   value is within 1e-6 max(1, |f|) of the best that any method found, or of a published local minimum.
-- **until solved**: what was spent when such a point was first evaluated, whatever the method did afterwards. Methods
-  that end where their line search fails are cheap as run wherever that happens to be near enough; this takes the
-  stopping out of the comparison.
+- **as run**: all that a run cost, wherever it ended. Methods whose line search breaks off are cheap wherever that
+  happens to be near enough to the solution. Two measures take that out of the comparison:
+- **to the tolerance**: the runs alone that did what all were asked for, ‖g‖∞ <= 1e-8 max(1, min(‖g₀‖∞, 100)) at the
+  returned point by our own evaluation, the cheapest one among them.
+- **until solved**: what was spent when a point that counts as solved was first evaluated, whatever the method did
+  afterwards.
 - **x cheapest**: the cost over that of the cheapest method of the problem, ours among them; geometric mean over the
-  problems that the method solved.
+  problems where the method's run counts.
 - Methods that keep n x n matrices are run up to {LARGEST_DENSE} variables: the BFGS, trust-exact, newton-exact and
   dogleg methods of scipy and pytorch-minimize. The column *problems* says how many are stored for a method; the next
   run completes what is missing, which the figure takes for not solved.
@@ -71,20 +82,21 @@ Versions: {", ".join(versions)}; torch {version("torch")}, Python {platform.pyth
 
 
 def _summary(verdicts: Verdicts, methods: Sequence[str]) -> str:
-    header = ["method", "problems", "solved", "gradient small", "best value", "false claims"]
-    header += ["x cheapest", "x cheapest until solved"]
+    header = ["method", "problems", "solved", "to the tolerance", "gradient small", "best value", "false claims"]
+    header += [f"x cheapest {measure.value}" for measure in Measure]
     rows = []
     for method in methods:
         column = [row[method] for row in verdicts.values() if method in row]
         counts = [
             len(column),
             sum(one.solved for one in column),
+            sum(one.solved and one.converged for one in column),
             sum(one.gradient for one in column),
             sum(one.value for one in column),
             sum(one.is_false_claim for one in column),
         ]
         numbers = [str(count) for count in counts]
-        numbers += [f"{geometric_mean(ratios(verdicts, method, until=until)):.2f}" for until in (False, True)]
+        numbers += [f"{geometric_mean(ratios(verdicts, method, measure)):.2f}" for measure in Measure]
         rows.append([method, *numbers])
     return f"## Summary\n\n{_rows(header, rows)}"
 
@@ -95,16 +107,19 @@ def _pairs(verdicts: Verdicts, methods: Sequence[str]) -> str:
     for method in methods:
         if method == DEFAULT:
             continue
-        both = [row for row in verdicts.values() if _solved(row, method) and _solved(row, DEFAULT)]
-        quotients = [
-            geometric_mean([cost_of(row[method], until=until) / cost_of(row[DEFAULT], until=until) for row in both])
-            for until in (False, True)
+        pairs = [(row[method], row[DEFAULT]) for row in verdicts.values() if method in row and DEFAULT in row]
+        costs = {measure: quotients(pairs, measure) for measure in Measure}
+        counts = [
+            len(costs[Measure.AS_RUN]),
+            sum(ours.solved and not theirs.solved for theirs, ours in pairs),
+            sum(theirs.solved and not ours.solved for theirs, ours in pairs),
+            len(costs[Measure.TO_TOLERANCE]),
         ]
-        ours = sum(_solved(row, DEFAULT) and not _solved(row, method) for row in verdicts.values() if method in row)
-        theirs = sum(_solved(row, method) and not _solved(row, DEFAULT) for row in verdicts.values())
-        rows.append([method, str(len(both)), str(ours), str(theirs), *(f"{quotient:.2f}" for quotient in quotients)])
-    header = ["method", "both solved", "only the default", "only this", "cost / default's", "until solved"]
-    text = "Costs of each method over those of the default, geometric mean over what both solved."
+        means = [f"{geometric_mean(values):.2f}" for values in costs.values()]
+        rows.append([method, *map(str, counts), *means])
+    header = ["method", "both solved", "only the default", "only this", "both to the tolerance"]
+    header += [f"cost / default's {measure.value}" for measure in Measure]
+    text = "Costs of each method over those of the default, geometric mean over the problems where both runs count."
     return f"## Against the default\n\n{text}\n\n{_rows(header, rows)}"
 
 

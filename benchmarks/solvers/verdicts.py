@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from benchmarks.solvers.records import Record
 from tests.problems import Problem
+from tests.validation.solution import gradient_tolerance
 from tests.validation.verdicts import VALUE_TOLERANCE, has_best_value
+
+
+class Measure(Enum):
+    """What of a run counts as its cost."""
+
+    AS_RUN = "as run"
+    TO_TOLERANCE = "to the tolerance"
+    UNTIL_SOLVED = "until solved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +28,7 @@ class Verdict:
     Attributes:
         gradient: Whether the gradient at the returned point is small.
         value: Whether the value there is the best that any method found, or that of a published local minimum.
+        converged: Whether the gradient at the returned point is within the tolerance that all methods were given.
         cost: All that was spent, in forward passes.
         until_solved: What was spent when a point that passes both tests was first evaluated.
         is_false_claim: Whether success was reported where the gradient is not small.
@@ -25,6 +36,7 @@ class Verdict:
 
     gradient: bool
     value: bool
+    converged: bool
     cost: int
     until_solved: int
     is_false_claim: bool
@@ -33,6 +45,12 @@ class Verdict:
     def solved(self) -> bool:
         """Solved in both senses."""
         return self.gradient and self.value
+
+    def spent(self, measure: Measure) -> float:
+        """What the run cost; never 0, infinite where it solved nothing or did not reach the tolerance asked for."""
+        if not self.solved or (measure is Measure.TO_TOLERANCE and not self.converged):
+            return math.inf
+        return max(1, self.until_solved if measure is Measure.UNTIL_SOLVED else self.cost)
 
 
 Verdicts = Mapping[str, Mapping[str, Verdict]]
@@ -68,6 +86,7 @@ def _row(row: Sequence[Record], local_minima: tuple[float, ...]) -> dict[str, Ve
         record.method: Verdict(
             gradient=record.has_small_gradient,
             value=reaches(record.value),
+            converged=record.gradient <= gradient_tolerance(record.initial_gradient),
             cost=record.cost,
             until_solved=next((cost for cost, value in record.trail if reaches(value)), record.cost),
             is_false_claim=record.claimed and not record.has_small_gradient,
@@ -76,23 +95,24 @@ def _row(row: Sequence[Record], local_minima: tuple[float, ...]) -> dict[str, Ve
     }
 
 
-def cheapest(verdicts: Mapping[str, Verdict], *, until: bool) -> float:
-    """The least cost of a problem over all methods that solved it; infinite where none did."""
-    return min((cost_of(verdict, until=until) for verdict in verdicts.values() if verdict.solved), default=math.inf)
+def cheapest(verdicts: Mapping[str, Verdict], measure: Measure) -> float:
+    """The least cost of a problem over all methods; infinite where no run counts."""
+    return min((verdict.spent(measure) for verdict in verdicts.values()), default=math.inf)
 
 
-def cost_of(verdict: Verdict, *, until: bool) -> int:
-    """The cost as run, or until solved; never 0."""
-    return max(1, verdict.until_solved if until else verdict.cost)
-
-
-def ratios(verdicts: Verdicts, method: str, *, until: bool) -> list[float]:
-    """The cost of a method over the cheapest, on each problem that it solved, ascending."""
+def ratios(verdicts: Verdicts, method: str, measure: Measure) -> list[float]:
+    """The cost of a method over the cheapest, on each problem where its run counts, ascending."""
     return sorted(
-        cost_of(row[method], until=until) / cheapest(row, until=until)
+        row[method].spent(measure) / cheapest(row, measure)
         for row in verdicts.values()
-        if method in row and row[method].solved
+        if method in row and math.isfinite(row[method].spent(measure))
     )
+
+
+def quotients(pairs: Iterable[tuple[Verdict, Verdict]], measure: Measure) -> list[float]:
+    """The costs of the first of each pair over those of the second, where both runs count."""
+    costs = [(one.spent(measure), other.spent(measure)) for one, other in pairs]
+    return [one / other for one, other in costs if math.isfinite(one) and math.isfinite(other)]
 
 
 def geometric_mean(values: Sequence[float]) -> float:

@@ -13,9 +13,9 @@ from benchmarks.solvers.verdicts import Verdict
 from tests.problems import Problem
 
 PROBLEMS = {problem.name: problem for problem in COLLECTION}
-SOLVED = Verdict(gradient=True, value=True, cost=1, until_solved=1, is_false_claim=False)
-HIGHER = Verdict(gradient=True, value=False, cost=1, until_solved=1, is_false_claim=False)
-STEEP = Verdict(gradient=False, value=False, cost=1, until_solved=1, is_false_claim=False)
+SOLVED = Verdict(gradient=True, value=True, converged=True, cost=1, until_solved=1, is_false_claim=False)
+HIGHER = Verdict(gradient=True, value=False, converged=True, cost=1, until_solved=1, is_false_claim=False)
+STEEP = Verdict(gradient=False, value=False, converged=True, cost=1, until_solved=1, is_false_claim=False)
 
 
 @pytest.mark.parametrize("name", ["saddle_on_ridge", "matrix_factorization_from_zero"])

@@ -14,7 +14,7 @@ from benchmarks.solvers.__main__ import main
 from benchmarks.solvers.collection import COLLECTION, DEFAULT, is_run, methods
 from benchmarks.solvers.peers import SCIPY, TORCHMIN, EndlessLoopError, has_torchmin, watched
 from benchmarks.solvers.records import Record, Store, record_of
-from benchmarks.solvers.verdicts import geometric_mean, judged, ratios
+from benchmarks.solvers.verdicts import Measure, geometric_mean, judged, ratios
 from tests.problems import by_name
 from tests.validation.counting import Budget, CountedFunction
 from tests.validation.solution import Outcome, solve
@@ -70,10 +70,22 @@ def test_a_published_local_minimum_counts_as_solved() -> None:
 def test_ratios_are_over_the_cheapest_method_of_each_problem() -> None:
     dear = replace(RECORD, method="b", counts=(56, 0, 0))
     verdicts = judged([RECORD, dear], [by_name("rosenbrock")])
-    assert ratios(verdicts, "a", until=False) == [1.0]
-    assert ratios(verdicts, "b", until=False) == [2.0]
+    assert ratios(verdicts, "a", Measure.AS_RUN) == [1.0]
+    assert ratios(verdicts, "b", Measure.AS_RUN) == [2.0]
+    assert ratios(verdicts, "b", Measure.UNTIL_SOLVED) == [1.0]
     assert geometric_mean([1.0, 4.0]) == pytest.approx(2.0)
     assert math.isnan(geometric_mean([]))
+
+
+def test_a_run_that_breaks_off_near_enough_is_cheap_but_not_to_the_tolerance() -> None:
+    early = replace(RECORD, method="b", gradient=1e-4, counts=(7, 0, 0))
+    verdicts = judged([RECORD, early], [by_name("rosenbrock")])
+    row = verdicts["rosenbrock"]
+    assert (row["a"].solved, row["b"].solved) == (True, True)
+    assert (row["a"].converged, row["b"].converged) == (True, False)
+    assert ratios(verdicts, "a", Measure.AS_RUN) == [4.0]
+    assert ratios(verdicts, "a", Measure.TO_TOLERANCE) == [1.0]
+    assert ratios(verdicts, "b", Measure.TO_TOLERANCE) == []
 
 
 @pytest.mark.parametrize("name", SCIPY)
@@ -141,8 +153,8 @@ def test_page_and_figure_are_drawn_from_records_alone(tmp_path: Path) -> None:
     arguments = [str(part) for pair in paths.items() for part in pair]
     assert main(["--draw", *arguments]) == 0
     text = paths["--page"].read_text(encoding="utf-8")
-    assert f"| {DEFAULT} | 1 | 1 | 1 | 1 | 0 | 1.00 |" in text
-    assert "| scipy BFGS | 1 | 1 | 1 | 1 | 0 | 2.00 |" in text
+    assert f"| {DEFAULT} | 1 | 1 | 1 | 1 | 1 | 0 | 1.00 | 1.00 |" in text
+    assert "| scipy BFGS | 1 | 1 | 1 | 1 | 1 | 0 | 2.00 | 2.00 |" in text
     assert "(figure.png)" in text
     assert paths["--image"].stat().st_size > 10_000
 
