@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import torch
 
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.objective import Evaluation
-from newtoncg.vectors import dot, host, scaled_norm
+from newtoncg.vectors import host, infinity_norm, scaled_norm
 
 BLUR = 1e4
 """Our choice: so many units of round-off of the loss may be noise, or their power 2/3 where that is more. Sums
@@ -50,20 +51,34 @@ def is_blurred(at: Iterate, predicted: float) -> bool:
     return predicted <= noise_of(at)
 
 
-def reduction_by_slopes(at: Iterate, after: Evaluation) -> float:
-    """How far the loss falls along a step s, by the gradients at its ends: ``-(g + g+)'s / 2``, exact for quadratics.
+def ratio_by_slopes(at: Iterate, after: Evaluation, predicted: float, *, monotone: bool) -> float | None:
+    """The reduction ratio of a step s where the loss cannot tell it: by ``-(g + g+)'s / 2``, exact for quadratics.
 
-    With it the Armijo condition is the approximate one of Hager & Zhang (2005), SIAM J. Optim. 16(1), eq. (4.1).
+    With it the Armijo condition is the approximate one of Hager & Zhang (2005), SIAM J. Optim. 16(1), eq. (4.1). The
+    error of the gradients at both ends of s falls with s, where differences of losses are noise.
 
     Args:
         at: The present iterate.
-        after: The trial, not far; its gradient is evaluated.
+        after: The trial, not far; its gradient is evaluated where the loss cannot tell.
+        predicted: The model's reduction there; where it underflows, the model is that of a full Newton step.
+        monotone: Whether the loss may not rise at all.
 
     Returns:
-        The reduction, with an error that falls with it, where differences of losses are noise.
+        The ratio; NaN where rounding has left no step; None where the loss decides: it tells, or rises and may not.
     """
+    change = after.value - at.value
+    hides = is_blurred(at, predicted) and abs(change) <= noise_of(at)
+    if change != 0.0 and (not hides or (monotone and change > 0.0)):
+        return None
     step = (after.point - at.point).to(torch.float64)
-    return -0.5 * host(dot(at.gradient.to(torch.float64) + after.gradient(), step))[0]
+    length = infinity_norm(step)
+    if not length > 0.0:
+        return math.nan
+    gradients = torch.stack((at.gradient, after.gradient())).to(torch.float64) / at.gradient_norm
+    gradients = gradients.where(step != 0.0, 0.0)  # against an active bound they may be infinite
+    before, behind = host(*torch.mv(gradients, step / length))
+    model = predicted / at.gradient_norm / length if predicted > sys.float_info.min else -0.5 * before
+    return -0.5 * (before + behind) / model if model > 0.0 else math.nan
 
 
 def lowers_gradient(at: Iterate, after: Evaluation, predicted: float, *, monotone: bool) -> bool:

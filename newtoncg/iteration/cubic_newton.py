@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from newtoncg.globalization import Cubic, LineSearch, TrustRegion
-from newtoncg.iteration.blurred import lowers_gradient
+from newtoncg.iteration.blurred import ratio_by_slopes
 from newtoncg.iteration.directions import lower_rungs
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import descend
@@ -86,8 +86,9 @@ def _trials(at: Iterate, config: Cubic, solve: Solve, model: LanczosModel, sigma
         after = at.objective.evaluate(at.point + step.vector)
         actual = at.value - after.value
         ratio = rules.reduction_ratio(actual, step.predicted, at.value, round_off=round_off)
-        if not rules.accepts(ratio, actual) and lowers_gradient(at, after, step.predicted, monotone=config.monotone):
-            ratio, actual = 1.0, 0.0
+        by_slopes = ratio_by_slopes(at, after, step.predicted, monotone=config.monotone)
+        if by_slopes is not None:
+            ratio, actual = by_slopes, by_slopes * step.predicted
         if rules.accepts(ratio, actual) and not at.admits(after):
             ratio = actual = math.nan
         if rules.accepts(ratio, actual):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from newtoncg.errors import ClosureError
 from newtoncg.globalization import LevenbergMarquardt
-from newtoncg.iteration.blurred import is_blurred, noise_of, reduction_by_slopes
+from newtoncg.iteration.blurred import is_blurred, ratio_by_slopes
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.taken import Taken, accepted, refused, with_damping
 from newtoncg.least_squares import (
@@ -137,10 +137,8 @@ def _judged(problem: _Problem, trial: _Trial) -> float:
     at, after = problem.at, trial.evaluation
     if after is None:
         return trial.ratio
-    ratio = trial.ratio
-    if is_blurred(at, trial.predicted) and abs(after.value - at.value) <= noise_of(at):
-        rises = problem.config.monotone and after.value > at.value
-        ratio = math.nan if rises else reduction_by_slopes(at, after) / trial.predicted
+    by_slopes = ratio_by_slopes(at, after, trial.predicted, monotone=problem.config.monotone)
+    ratio = trial.ratio if by_slopes is None else by_slopes
     return ratio if not ratio > problem.config.acceptance or at.admits(after) else math.nan
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from newtoncg.globalization import LineSearch, TrustRegion
-from newtoncg.iteration.blurred import is_blurred, lowers_gradient
+from newtoncg.iteration.blurred import is_blurred, ratio_by_slopes
 from newtoncg.iteration.corrections import corrected
 from newtoncg.iteration.directions import lower_rungs, newton_step
 from newtoncg.iteration.iterate import Iterate
@@ -81,15 +81,15 @@ class _Step:
 def trial_steps(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -> Taken | None:
     """Try steps of the model, each shorter than the last, until one is accepted; None where none is."""
     step, round_off = _first_step(at, solve), at.objective.round_off
-    held_back, widest = solve.result.on_boundary, radius
+    held_back = solve.result.on_boundary
     for trial in range(1, at.trials_left(region.max_evaluations) + 1):
         after = at.objective.evaluate(at.along(step.vector))
         actual = at.value - after.value
         ratio, actual_or_since = _ratio(at, region, actual, step.predicted)
-        if not region.accepts(ratio, actual_or_since) and lowers_gradient(
-            at, after, step.predicted, monotone=region.monotone
-        ):
-            ratio, actual_or_since = 1.0, 0.0
+        by_slopes = ratio_by_slopes(at, after, step.predicted, monotone=region.monotone)
+        if by_slopes is not None:
+            ratio, actual = by_slopes, by_slopes * step.predicted
+            actual_or_since = actual
         if region.accepts(ratio, actual_or_since) and not at.admits(after):
             ratio = actual_or_since = actual = math.nan
         if region.accepts(ratio, actual_or_since):
@@ -99,7 +99,6 @@ def trial_steps(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -
             else:
                 bound = radius if math.isfinite(radius) else FIRST_RADIUS * step.length
                 radius = region.grown(bound, step.length, ratio, on_boundary=held_back)
-            radius = _unblurred(at, step.predicted, radius, widest)
             taken = accepted(at, further, solve, rung=Rung.NEWTON_CG, step_length=1.0)
             lasting = solve.preconditioned or at.settings.preconditioner is None
             return with_radius(replace(taken, predicted=step.predicted + more), radius, ratio, lasting=lasting)

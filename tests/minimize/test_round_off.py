@@ -220,6 +220,28 @@ def test_a_minimizer_at_zero_is_found_to_the_last_bit(name: str, method: str) ->
     assert norm < torch.finfo(torch.float32).tiny
 
 
+BY_SLOPES = [
+    ("log_cosh", torch.float64, "trust-ncg"),
+    ("log_cosh", torch.float64, "trust-krylov"),
+    ("exponential_decay", torch.float32, "trust-krylov"),
+    ("griewank", torch.float64, "cubic-newton"),
+    ("griewank", torch.float64, "trust-ncg"),
+    ("nist_eckerle4_1", torch.float64, "newton-exact"),
+    ("nist_eckerle4_1", torch.float32, "newton-exact"),
+    ("nist_rat43_1", torch.float32, "newton-exact"),
+]
+"""Minima whose loss is a constant to its last digit far around them, plateaus, and a loss that is zero by luck."""
+
+
+@pytest.mark.parametrize(("name", "dtype", "method"), BY_SLOPES, ids=str)
+def test_trust_regions_and_cubic_models_go_on_by_slopes(name: str, dtype: torch.dtype, method: str) -> None:
+    """The gradient has been up to 5e8 times what is permitted, or the end has taken 8000 forward passes."""
+    problem = by_name(name)
+    result = newtoncg.minimize(problem.fun, problem.start(dtype=dtype), tol=0.0, check="never", method=method)
+    assert float(result.jac.double().norm()) <= permitted(problem, result.x)
+    assert result.nfev < 400
+
+
 def test_a_loss_of_zero_is_no_end_for_quasi_newton_steps() -> None:
     """The fourth powers are zero in float32 long before the cubes."""
     problem = by_name("quartic_sum")
