@@ -17,9 +17,8 @@ from newtoncg.batched.problems import GOES_ON, Problems, code, select
 from newtoncg.batched.result import BatchedResult, Ledger
 from newtoncg.batched.rows import infinity_norms, row_norm
 from newtoncg.batched.trust_region import trust_region_steps
-from newtoncg.elementwise import maximum
 from newtoncg.globalization import TrustRegion
-from newtoncg.iteration import Settings, scales_of_rows
+from newtoncg.iteration import Settings, attainable_tolerance, own_tolerance, scales_of_rows
 from newtoncg.iteration.progress import Progress
 from newtoncg.status import Termination
 
@@ -33,7 +32,7 @@ class BatchSettings:
     Attributes:
         settings: Those of each problem; its globalization and its gradient tolerance do not count.
         region: The trust region.
-        tolerance: The gradient tolerance; None for ``eps^(2/3) max(1, |g0|)`` of each problem.
+        tolerance: The gradient tolerance; None for that of :mod:`newtoncg.iteration.tolerance` for each problem.
         history_size: The pairs that each problem keeps for its lower rungs.
         verified: Whether neither the independence of the problems nor their products need a check.
         in_own_units: Whether problems whose variables are in units far apart are recognized and scaled.
@@ -105,14 +104,15 @@ class _Run:
         points = self.evaluation.points.clone()
         gradients = torch.where(finite[:, None], self.evaluation.gradient(), torch.nan)
         round_off, none = torch.finfo(points.dtype).eps, torch.zeros_like(self.places)
-        own = round_off ** (2.0 / 3.0) * maximum(1.0, infinity_norms(gradients))
+        first = infinity_norms(gradients)
         first_radius = self.chosen.region.radius or math.inf
         self.problems = Problems(
             rows=self.places,
             points=points,
             values=values,
             gradients=gradients,
-            tolerances=own if self.chosen.tolerance is None else torch.full_like(own, self.chosen.tolerance),
+            tolerances=self._given_or(own_tolerance(first, round_off)),
+            attainable=self._given_or(attainable_tolerance(first, round_off)),
             radii=torch.full_like(values, min(self.chosen.region.max_radius, first_radius)),
             step_norms=torch.zeros_like(values),
             pairs=BatchedPairs.empty(points, self.chosen.history_size),
@@ -128,6 +128,10 @@ class _Run:
         if not self.chosen.verified and len(self.problems):
             spent, now = verify_products(self.function, self.evaluation, self.places), self.problems
             self.problems = replace(now, nfev=now.nfev + spent, njev=now.njev + spent)
+
+    def _given_or(self, own: Tensor) -> Tensor:
+        """The user's gradient tolerance for each problem, or our own."""
+        return own if self.chosen.tolerance is None else torch.full_like(own, self.chosen.tolerance)
 
     def _scale(self, finite: Tensor) -> Tensor:
         """Go over to ``z = x / s`` where units are far apart, as single runs do; the products that this took each."""
@@ -156,7 +160,8 @@ class _Run:
         if taken.is_whole:
             after = taken.problems
         else:
-            self.ledger.enter(select(taken.problems, ~taken.moved))
+            stuck = select(taken.problems, ~taken.moved)
+            self.ledger.enter(replace(stuck, status=self._tested(stuck, stuck.attainable)))
             before, after = select(before, taken.moved), select(taken.problems, taken.moved)
         self.problems = after
         if not len(after):
@@ -208,10 +213,15 @@ class _Run:
         stalled = now.progress.stalls(now.values, norms) > 0.0
         status = torch.where(goes_on & stalled, code(Termination.ROUND_OFF), now.status)
         status = torch.where(goes_on & ~torch.isfinite(norms), code(Termination.NONFINITE), status)
-        tested = now.gradients if self.chosen.tolerance is None else self.ledger.by_x(now.rows, now.gradients)
-        status = torch.where(infinity_norms(tested) <= now.tolerances, code(Termination.GRADIENT), status)
+        tolerances = torch.where(goes_on & stalled, now.attainable, now.tolerances)
+        status = self._tested(replace(now, status=status), tolerances)
         ended = status != GOES_ON
         if bool(ended.any()):
             now = replace(now, status=status)
             self.ledger.enter(select(now, ended))
             self.problems, self.places = select(now, ~ended), self.places[~ended]
+
+    def _tested(self, now: Problems, tolerances: Tensor) -> Tensor:
+        """The status of problems, with that of a small gradient where no entry exceeds a tolerance."""
+        tested = now.gradients if self.chosen.tolerance is None else self.ledger.by_x(now.rows, now.gradients)
+        return torch.where(infinity_norms(tested) <= tolerances, code(Termination.GRADIENT), now.status)

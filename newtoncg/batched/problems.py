@@ -35,6 +35,7 @@ class Problems:
         values: The objectives there.
         gradients: The gradients there, shape ``(k, n)``.
         tolerances: The gradient tolerances.
+        attainable: Those of problems that round-off has ended.
         radii: The trust radii.
         step_norms: The lengths of the last accepted steps; 0 before the first.
         pairs: Their curvature pairs.
@@ -52,6 +53,7 @@ class Problems:
     values: Tensor
     gradients: Tensor
     tolerances: Tensor
+    attainable: Tensor
     radii: Tensor
     step_norms: Tensor
     pairs: BatchedPairs

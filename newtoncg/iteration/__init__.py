@@ -4,6 +4,18 @@ from newtoncg.iteration.loop import Outcome, run
 from newtoncg.iteration.report import StepReport
 from newtoncg.iteration.settings import Settings, Solver
 from newtoncg.iteration.state import SolverState
+from newtoncg.iteration.tolerance import attainable_tolerance, own_tolerance
 from newtoncg.iteration.units import own_scales, scales_of_rows
 
-__all__ = ["Outcome", "Settings", "Solver", "SolverState", "StepReport", "own_scales", "run", "scales_of_rows"]
+__all__ = [
+    "Outcome",
+    "Settings",
+    "Solver",
+    "SolverState",
+    "StepReport",
+    "attainable_tolerance",
+    "own_scales",
+    "own_tolerance",
+    "run",
+    "scales_of_rows",
+]

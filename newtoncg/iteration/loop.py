@@ -229,7 +229,7 @@ def _polished(
     termination: Termination,
     callback: Callable[[Evaluation, StepReport], bool] | None,
 ) -> tuple[Iterate, StepReport | None, Termination]:
-    """Where a run ends by round-off, after steps that the gradient alone judges."""
+    """Where a run ends by round-off, after steps that the gradient alone judges, and whether it has converged there."""
     while (taken := polished(at)) is not None:
         total, ending = _noted(at, taken, total, callback)
         evaluation, settings = taken.evaluation, at.settings
@@ -239,7 +239,8 @@ def _polished(
         ending = ending or _converged(gradient, at.gradient_norm, settings)
         if ending is not None:
             return at, total, ending
-    return at, total, termination
+    is_small = at.settings.largest(at.descent_gradient) <= at.settings.attainable_tolerance
+    return at, total, Termination.GRADIENT if is_small else termination
 
 
 def _exhausted(

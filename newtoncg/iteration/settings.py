@@ -41,6 +41,7 @@ class Settings:
         max_evaluations: The limit of forward passes; infinite for none.
         max_cg_iterations: The limit of products of one solve, ``>= 1``.
         gradient_tolerance: Stop once no entry of the gradient exceeds it.
+        attainable_tolerance: Where round-off ends a run, it has converged if no entry of the gradient exceeds this.
         change_tolerance: Stop once the loss, or every entry of the point, changes by less; 0 never stops.
         lower_bound: A loss below it counts as unbounded.
         rates: The learning rate: one number, or one an unknown in a tensor of shape ``(n,)``.
@@ -63,6 +64,7 @@ class Settings:
     max_evaluations: float = math.inf
     max_cg_iterations: int = 200
     gradient_tolerance: float = 0.0
+    attainable_tolerance: float = 0.0
     change_tolerance: float = 0.0
     lower_bound: float = -math.inf
     rates: float | Tensor = 1.0

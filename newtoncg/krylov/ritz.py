@@ -16,14 +16,15 @@ def extreme_ritz_values(steps: Sequence[float], ratios: Sequence[float]) -> tupl
     Systems, 2nd edition, §6.7.3, eq. (6.103).
 
     Args:
-        steps: The step lengths alpha, one a product; the last may be negative or infinite (zero curvature).
+        steps: The step lengths alpha, one a product; the last may be negative or infinite (zero curvature), or 0 where
+            a product overflowed.
         ratios: The ratios beta between consecutive steps, at least ``len(steps) - 1`` of them.
 
     Returns:
         The smallest and the largest; NaN where there was no product or a coefficient is not finite.
     """
     k = len(steps)
-    if k == 0:
+    if k == 0 or 0.0 in steps:
         return math.nan, math.nan
     alpha = np.asarray(steps, dtype=np.float64)
     beta = np.asarray(ratios[: k - 1], dtype=np.float64)

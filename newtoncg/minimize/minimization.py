@@ -21,7 +21,7 @@ from newtoncg.errors import (
     unknown_choice,
     unknown_keyword,
 )
-from newtoncg.iteration import Settings, SolverState, StepReport, run
+from newtoncg.iteration import Settings, SolverState, StepReport, attainable_tolerance, own_tolerance, run
 from newtoncg.minimize.batched import batch_settings, batched_function
 from newtoncg.minimize.choice import DEFAULT, OF_RESIDUALS, WITH_PRODUCTS, Choice, choose, suited
 from newtoncg.minimize.differentiable import half_square, with_gradients
@@ -103,7 +103,8 @@ def minimize(
             ``"newton-cg-bounded"`` is what ``"trust-ncg"`` becomes where the option `bounds` is given: a projected
             Newton method, every point of which lies in the box. The others take no bounds.
         tol: Success once no entry of the gradient, with bounds of the projected gradient, exceeds ``tol``, ``>= 0``; by
-            default ``eps^(2/3) max(1, |g0|)``, the largest entry of the first one for ``|g0|``.
+            default ``eps^(2/3) max(1, |g0|)``, the largest entry of the first one for ``|g0|``, and at most
+            ``eps^(1/3)``, 6e-6 in float64, unless round-off ends the run before.
         callback: Called after each iteration with the result so far; stops the run by returning true or by raising
             StopIteration.
         **options: The fields of :class:`Options`.
@@ -203,8 +204,7 @@ def minimize_objective(
     choice = choose(objective, start, options) if method is None else Choice(method=method)
     row = METHOD_TABLE[choice.method]
     settings = replace(settings_from(options, row, objective.size, box=box), scales=scales, tests_scaled=tol is None)
-    tolerance = _default_tolerance(objective, start, settings) if tol is None else tol
-    settings = replace(settings, gradient_tolerance=tolerance)
+    settings = _tolerant(settings, objective, start, tol)
     state = SolverState(memory=LBFGSMemory(history_size=row.pairs(options, objective.size)), inverse=row.inverse())
 
     def result(evaluation: Evaluation, report: StepReport) -> MinimizeResult:
@@ -248,8 +248,17 @@ def _objective(
     return FunctionObjective(function, x0, args=args, source=source, verified=options.check == "never")
 
 
-def _default_tolerance(objective: Objective, start: Evaluation, settings: Settings) -> float:
-    if not math.isfinite(start.value):
-        return 0.0
-    first = settings.largest(settings.projected(start.point, start.gradient()))
-    return float(objective.round_off ** (2.0 / 3.0)) * max(1.0, first) if math.isfinite(first) else 0.0
+def _tolerant(settings: Settings, objective: Objective, start: Evaluation, tol: float | None) -> Settings:
+    """The settings with the gradient tolerances: the user's, or our own by the gradient at the start."""
+    if tol is not None:
+        return replace(settings, gradient_tolerance=tol, attainable_tolerance=tol)
+    first = math.nan
+    if math.isfinite(start.value):
+        first = settings.largest(settings.projected(start.point, start.gradient()))
+    if not math.isfinite(first):
+        return settings
+    return replace(
+        settings,
+        gradient_tolerance=own_tolerance(first, objective.round_off),
+        attainable_tolerance=attainable_tolerance(first, objective.round_off),
+    )

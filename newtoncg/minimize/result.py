@@ -12,6 +12,9 @@ from newtoncg.iteration import Settings, StepReport
 from newtoncg.objective import Evaluation, Objective, in_given_units
 from newtoncg.status import Termination
 
+SMALL = frozenset({Termination.GRADIENT, Termination.SECOND_ORDER, Termination.SADDLE, Termination.UNCERTIFIED})
+"""The ends where the gradient is small, by the judgement of the run."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MinimizeResult:
@@ -64,7 +67,8 @@ def result_at(
     finite = math.isfinite(evaluation.value)
     gradient = evaluation.gradient() if finite else torch.full_like(evaluation.point, math.nan)
     optimality = settings.largest(settings.projected(evaluation.point, gradient))
-    stationary = math.isfinite(optimality) and optimality <= settings.gradient_tolerance
+    tolerance = settings.attainable_tolerance if report.termination in SMALL else settings.gradient_tolerance
+    stationary = math.isfinite(optimality) and optimality <= tolerance
     if stationary and report.certificate is None:
         report = replace(report, termination=Termination.GRADIENT)
     report = report.costing(objective.counts, report.seconds)

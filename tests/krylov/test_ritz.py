@@ -72,7 +72,10 @@ def test_zero_curvature_is_an_eigenvalue_of_zero() -> None:
     assert extreme_ritz_values([math.inf], []) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize(("steps", "ratios"), [([math.nan], []), ([1.0, 1.0], [math.nan]), ([1.0, 1.0], [math.inf])])
+@pytest.mark.parametrize(
+    ("steps", "ratios"),
+    [([math.nan], []), ([1.0, 1.0], [math.nan]), ([1.0, 1.0], [math.inf]), ([0.0], []), ([1.0, 0.0], [1.0])],
+)
 def test_coefficients_that_are_not_finite_say_nothing(steps: list[float], ratios: list[float]) -> None:
     assert all(map(math.isnan, extreme_ritz_values(steps, ratios)))
 
