@@ -72,7 +72,8 @@ iterations.
 - `result.message` says so, `result.x_scale` holds them, ``x_scale=1.0`` switches it off, and a tensor gives scales of
   one's own, as for `scipy.optimize.least_squares`.
 - The default tolerance is then for the gradient in z, as is `result.optimality`; a `tol` that is given is for the
-  gradient in x.
+  gradient in x. Where the gradient or round-off has ended a run in z, one product tells whether the rows of
+  the Hessian are still about equally long there; if not, they are equilibrated anew, and the run goes on from there.
 - Nothing is looked for where something is measured in x: with `bounds`, a `preconditioner`, or a radius of one's own,
   and where no exact products are made. `newton-exact`, whose first step would cost twice as much, looks from a spread
   of 1e7 on.

@@ -20,7 +20,7 @@ from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.levenberg_marquardt import levenberg_marquardt_step
 from newtoncg.iteration.line_search_newton import line_search_step
 from newtoncg.iteration.loss_noise import BLURRED, noisier
-from newtoncg.iteration.polish import polished
+from newtoncg.iteration.polish import has_converged, polished
 from newtoncg.iteration.progress import Progress
 from newtoncg.iteration.report import StepReport
 from newtoncg.iteration.second_order import STATIONARY, examine, untouched
@@ -239,8 +239,7 @@ def _polished(
         ending = ending or _converged(gradient, at.gradient_norm, settings)
         if ending is not None:
             return at, total, ending
-    is_small = at.settings.largest(at.descent_gradient) <= at.settings.attainable_tolerance
-    return at, total, Termination.GRADIENT if is_small else termination
+    return at, total, Termination.GRADIENT if has_converged(at) else termination
 
 
 def _exhausted(

@@ -8,6 +8,9 @@ POWER, MOST = 2.0 / 3.0, 1.0 / 3.0
 """Our choice: the powers of the unit round-off. Between them lie the gradients of losses in large units, which begin
 large; those of a start far away do as well, and are still steep when they have fallen by as much."""
 
+NEAR = 1e-5
+"""Our choice: how far a minimizer may be, in proportion to the point, from where round-off has ended a run."""
+
 
 def own_tolerance(first: Number, round_off: float) -> Number:
     """``eps^(2/3) max(1, |g0|)``, at most ``eps^(1/3)``: with it a run has converged before it comes to its round-off.

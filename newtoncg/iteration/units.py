@@ -21,6 +21,9 @@ CAUTIOUS = 1e7, 1e6
 """Our choice for both where a false alarm is dearer: entries of the gradients of deep networks are up to 2e7 apart at
 the start, and their scales 5e5, by saturated or dead units and not by units of measurement."""
 
+CHANGED = 1e3
+"""Our choice: scales that a run has worked in are changed at its end where they should lie that much farther apart."""
+
 RARE = 0.01
 """Our choice: this part of the entries that are not zero may be small by chance."""
 
@@ -49,6 +52,30 @@ def own_scales(objective: Objective, evaluation: Evaluation, *, cautious: bool =
     if scales is None or objective.source is not CurvatureSource.EXACT:
         return None
     return scales if _spread(scales) >= apart else None
+
+
+def change_of_scales(objective: Objective, evaluation: Evaluation) -> Tensor | None:
+    """How scales have to change where a run in them has ended, if curvature has changed so much that they mislead.
+
+    A gradient that is small in units of long ago is no minimum's: after ``exp(x) - x`` has begun at 30, its scale hides
+    a slope of -1. Rows that were made equally long tell by one product with random signs; only where its entries are
+    far apart is the Hessian equilibrated anew.
+
+    Args:
+        objective: The objective in the scaled variables.
+        evaluation: Where the run has ended.
+
+    Returns:
+        The factors, shape ``(n,)``; None where the scales are still right, or products are differences.
+    """
+    if objective.source is not CurvatureSource.EXACT:
+        return None
+    operator, generator = objective.curvature(evaluation), torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, evaluation.point.shape, generator=generator).to(evaluation.point) * 2.0 - 1.0
+    if not _spread(operator.matvec(signs)) >= CHANGED * CHANGED:  # a scale is the root of a length
+        return None
+    change = equilibration(operator)
+    return change if change is not None and _spread(change) >= CHANGED else None
 
 
 def scales_of_rows(gradients: Tensor, products: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

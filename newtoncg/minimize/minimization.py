@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, Literal, overload
 
 import torch
@@ -21,24 +19,15 @@ from newtoncg.errors import (
     unknown_choice,
     unknown_keyword,
 )
-from newtoncg.iteration import Settings, SolverState, StepReport, attainable_tolerance, own_tolerance, run
 from newtoncg.minimize.batched import batch_settings, batched_function
-from newtoncg.minimize.choice import DEFAULT, OF_RESIDUALS, WITH_PRODUCTS, Choice, choose, suited
+from newtoncg.minimize.choice import DEFAULT, OF_RESIDUALS, suited
+from newtoncg.minimize.course import minimize_objective
 from newtoncg.minimize.differentiable import half_square, with_gradients
-from newtoncg.minimize.methods import METHOD_TABLE, METHODS, Method, box_of, require_suitable, settings_from
+from newtoncg.minimize.methods import METHOD_TABLE, METHODS, Method, box_of, require_suitable
 from newtoncg.minimize.options import ELSEWHERE, Options
-from newtoncg.minimize.result import MinimizeResult, result_at
-from newtoncg.minimize.scaling import scales_of
+from newtoncg.minimize.result import MinimizeResult
 from newtoncg.minimize.start import require_start
-from newtoncg.objective import (
-    CurvatureSource,
-    Evaluation,
-    FunctionObjective,
-    Objective,
-    ResidualObjective,
-    ScaledObjective,
-)
-from newtoncg.quasi_newton import LBFGSMemory
+from newtoncg.objective import CurvatureSource, FunctionObjective, Objective, ResidualObjective
 
 
 @overload
@@ -171,57 +160,6 @@ def _minimized(  # noqa: PLR0913 (those of minimize)
     return minimize_objective(objective, x0, None, chosen, tol=tol, callback=callback)
 
 
-def minimize_objective(
-    objective: Objective,
-    x0: Tensor,
-    method: str | None,
-    options: Options,
-    *,
-    tol: float | None,
-    callback: Callable[[MinimizeResult], object] | None,
-) -> MinimizeResult:
-    """Minimize any objective of flat vectors; the arguments are those of `minimize`, already checked.
-
-    Args:
-        objective: The objective.
-        x0: The starting point, of any shape.
-        method: The name of the method; None to choose one.
-        options: The options.
-        tol: The gradient tolerance; None for the default.
-        callback: Called after each iteration.
-
-    Returns:
-        The result.
-    """
-    box = objective.box = box_of(method or WITH_PRODUCTS, options, x0)
-    started = time.perf_counter()
-    x = x0.detach().reshape(-1)
-    start = objective.evaluate(x if box is None else box.project(x))
-    scales = scales_of(objective, start, x0.shape, options, METHOD_TABLE[method] if method else None)
-    if scales is not None:
-        objective = ScaledObjective(objective, scales)
-        start = objective.evaluated(start)
-    choice = choose(objective, start, options) if method is None else Choice(method=method)
-    row = METHOD_TABLE[choice.method]
-    settings = replace(settings_from(options, row, objective.size, box=box), scales=scales, tests_scaled=tol is None)
-    settings = _tolerant(settings, objective, start, tol)
-    state = SolverState(memory=LBFGSMemory(history_size=row.pairs(options, objective.size)), inverse=row.inverse())
-
-    def result(evaluation: Evaluation, report: StepReport) -> MinimizeResult:
-        return choice.noted(result_at(objective, evaluation, report, x0.shape, settings))
-
-    def stop(evaluation: Evaluation, report: StepReport) -> bool:
-        if callback is None:
-            return False
-        try:
-            return bool(callback(result(evaluation, report)))
-        except StopIteration:
-            return True
-
-    outcome = run(objective, start, state, settings, started=started, callback=stop)
-    return result(outcome.evaluation, outcome.report)
-
-
 def _require_known(method: str | None, tol: float | None, options: Mapping[str, object]) -> None:
     """Refuse names that there are not, and a tolerance out of its range."""
     if method is not None and method not in METHOD_TABLE:
@@ -246,19 +184,3 @@ def _objective(
     source = CurvatureSource.EXACT if is_exact else CurvatureSource.DIFFERENCES
     function = compile_loss(fun) if options.compile else fun
     return FunctionObjective(function, x0, args=args, source=source, verified=options.check == "never")
-
-
-def _tolerant(settings: Settings, objective: Objective, start: Evaluation, tol: float | None) -> Settings:
-    """The settings with the gradient tolerances: the user's, or our own by the gradient at the start."""
-    if tol is not None:
-        return replace(settings, gradient_tolerance=tol, attainable_tolerance=tol)
-    first = math.nan
-    if math.isfinite(start.value):
-        first = settings.largest(settings.projected(start.point, start.gradient()))
-    if not math.isfinite(first):
-        return settings
-    return replace(
-        settings,
-        gradient_tolerance=own_tolerance(first, objective.round_off),
-        attainable_tolerance=attainable_tolerance(first, objective.round_off),
-    )

@@ -9,10 +9,14 @@ from torch import Tensor
 
 from newtoncg.configs import globalization_from
 from newtoncg.globalization import TrustRegion
-from newtoncg.iteration import Solver, own_scales
+from newtoncg.iteration import Outcome, Solver, change_of_scales, own_scales
 from newtoncg.minimize.methods import Method
 from newtoncg.minimize.options import Options, has_scales
-from newtoncg.objective import Evaluation, Objective, ResidualObjective
+from newtoncg.objective import Evaluation, Objective, ResidualObjective, ScaledObjective
+from newtoncg.status import Termination
+
+BY_GRADIENT = frozenset({Termination.GRADIENT, Termination.SECOND_ORDER, Termination.ROUND_OFF, Termination.STALLED})
+"""The ends that a gradient in wrong units may have brought about."""
 
 
 def scales_of(
@@ -43,6 +47,31 @@ def scales_of(
     if options.x_scale != "auto" or is_chosen or not makes_products:
         return None
     return own_scales(objective, start, cautious=method is not None and method.solver is Solver.EXACT)
+
+
+def scaled(objective: Objective, start: Evaluation, scales: Tensor | None) -> tuple[Objective, Evaluation]:
+    """An objective and a point of it in the variables ``z = x / s``; as they are for None."""
+    if scales is None:
+        return objective, start
+    of_z = ScaledObjective(objective, scales)
+    return of_z, of_z.evaluated(start)
+
+
+def renewed(objective: Objective, outcome: Outcome, scales: Tensor | None) -> Tensor | None:
+    """Other scales for where a run has ended by its gradient or by round-off, if its own do not fit there.
+
+    Args:
+        objective: The objective in the scales of the run.
+        outcome: How the run ended.
+        scales: Its scales; None where it worked in x.
+
+    Returns:
+        Shape ``(n,)``; None where the run was in x or did not move, or where its scales are right.
+    """
+    if scales is None or not outcome.report.iterations or outcome.report.termination not in BY_GRADIENT:
+        return None
+    change = change_of_scales(objective, outcome.evaluation)
+    return None if change is None else scales * change
 
 
 def has_radius(options: Options) -> bool:

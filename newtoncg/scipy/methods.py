@@ -17,8 +17,8 @@ from scipy.optimize import OptimizeResult, OptimizeWarning
 from newtoncg.errors import native, require_number
 from newtoncg.globalization import TrustRegion
 from newtoncg.minimize import MinimizeResult, Options
+from newtoncg.minimize.course import minimize_objective
 from newtoncg.minimize.methods import METHOD_TABLE, require_suitable
-from newtoncg.minimize.minimization import minimize_objective
 from newtoncg.minimize.start import require_start
 from newtoncg.scipy.objective import NumpyFunction, NumpyObjective
 from newtoncg.status import Termination

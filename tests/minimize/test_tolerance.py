@@ -9,7 +9,7 @@ from torch import Tensor
 import newtoncg
 from newtoncg.iteration import attainable_tolerance, own_tolerance
 from newtoncg.status import Termination
-from tests.minimize.functions import OF_SCALARS, rosenbrock
+from tests.minimize.functions import OF_SCALARS, Counted, rosenbrock
 
 FAR = torch.tensor([1e3, -1e3, 1e3, 1e3], dtype=torch.float64)
 
@@ -27,6 +27,36 @@ def test_success_from_a_steep_start_is_a_minimum(function: object, start: Tensor
     result = newtoncg.minimize(function, start, method=method)  # type: ignore[call-overload]
     assert result.success
     assert result.optimality <= torch.finfo(start.dtype).eps ** (1 / 3)
+
+
+@pytest.mark.parametrize("method", OF_SCALARS)
+@pytest.mark.parametrize("far", [25.0, 30.0, 40.0])
+def test_scales_that_curvature_has_outgrown_hide_no_gradient(method: str, far: float) -> None:
+    result = newtoncg.minimize(steep, torch.tensor([1.0, far], dtype=torch.float64), method=method)
+    assert result.success
+    assert float(result.jac.abs().max()) < 1e-5
+
+
+def test_a_course_of_several_runs_counts_as_one() -> None:
+    calls: list[newtoncg.MinimizeResult] = []
+    counted = Counted(steep)
+    start = torch.tensor([1.0, 30.0], dtype=torch.float64)
+    result = newtoncg.minimize(counted, start, method="trust-ncg", callback=calls.append)
+    assert [seen.nit for seen in calls] == list(range(1, result.nit + 1))
+    assert (result.nfev, result.njev, result.nhev) == (counted.functions, counted.gradients, counted.products)
+    assert result.report.loss == pytest.approx(float(steep(start)))
+    assert calls[0].x_scale is not None
+    assert result.x_scale is not None
+    assert float(result.x_scale[1] / result.x_scale[0]) > 1e3 * float(calls[0].x_scale[1] / calls[0].x_scale[0])
+    cut = newtoncg.minimize(steep, start, method="trust-ncg", max_iter=result.nit - 1)
+    assert (cut.nit, cut.success) == (result.nit - 1, False)
+
+
+def test_round_off_far_from_a_minimum_is_no_success() -> None:
+    """A variable wanders in a scale long outgrown, and the gradient of the other has fallen by a factor of 1e20."""
+    result = newtoncg.minimize(steep, torch.tensor([1.0, 100.0], dtype=torch.float64), method="trust-ncg", max_iter=60)
+    assert float(result.jac.abs().max()) > 1e20
+    assert not result.success
 
 
 def test_so_it_is_in_float32_and_in_batches() -> None:
