@@ -165,7 +165,7 @@ def _sides(bounds: Any, x0: Tensor) -> tuple[Any, Any]:  # noqa: ANN401 (any for
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
         return bounds.lb, bounds.ub
     if isinstance(bounds, Tensor | np.ndarray):
-        pairs = torch.as_tensor(bounds)
+        pairs = torch.as_tensor(bounds, device=x0.device)
         if pairs.shape != (x0.numel(), 2):
             raise _wrong_number(f"an array of shape {tuple(pairs.shape)}", x0)
         return pairs[:, 0].reshape(x0.shape), pairs[:, 1].reshape(x0.shape)
@@ -179,7 +179,7 @@ def _sides(bounds: Any, x0: Tensor) -> tuple[Any, Any]:  # noqa: ANN401 (any for
         raise _wrong_number(f"{len(bounds)} pairs", x0)
     lower = [-torch.inf if low is None else float(low) for low, _ in bounds]
     upper = [torch.inf if high is None else float(high) for _, high in bounds]
-    sides = torch.tensor([lower, upper], dtype=torch.float64)
+    sides = torch.tensor([lower, upper], dtype=torch.float64, device=x0.device)
     return sides[0].reshape(x0.shape), sides[1].reshape(x0.shape)
 
 

@@ -112,7 +112,7 @@ class LinearOperator(ABC):
             out = self.matvec(flat[:, 0]) if flat.shape[1] == 1 else self.matmat(flat)
             return np.asarray(out.detach().cpu().numpy()).reshape(array.shape)
 
-        numpy_dtype = torch.empty(0, dtype=self.dtype).numpy().dtype
+        numpy_dtype = torch.empty(0, dtype=self.dtype, device="cpu").numpy().dtype
         return ScipyLinearOperator(
             shape=self.shape, matvec=product, rmatvec=product, matmat=product, rmatmat=product, dtype=numpy_dtype
         )

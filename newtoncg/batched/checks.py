@@ -42,11 +42,11 @@ def require_independent_problems(function: BatchedFunction, evaluation: BatchedE
     if count < 2 or not evaluation.points.numel():
         return
     generator = torch.Generator().manual_seed(count)
-    order = torch.randperm(count, generator=generator)
+    order = torch.randperm(count, generator=generator, device="cpu")
     halves = [half.sort().values.to(evaluation.rows.device) for half in (order[: count // 2], order[count // 2 :])]
     changed = torch.cat([_changed_alone(function, evaluation, half) for half in halves])
-    direction = torch.randn(evaluation.points.shape, generator=generator, dtype=torch.float64).to(evaluation.points)
-    coupled = torch.cat([changed, _reached(evaluation, halves[0], direction)])
+    random = torch.randn(evaluation.points.shape, generator=generator, dtype=torch.float64, device="cpu")
+    coupled = torch.cat([changed, _reached(evaluation, halves[0], random.to(evaluation.points))])
     if len(coupled):
         raise ClosureError(f"fun couples the problems of the batch (problem {int(coupled[0])} with others); {CONTRACT}")
 

@@ -54,7 +54,7 @@ def verify(program: Program, call: Call) -> Verdict:
     """
     generator = torch.Generator().manual_seed(0)
     unknowns = [call.tensors[i] for i in program.unknowns]
-    vectors = [torch.randn(t.shape, generator=generator, dtype=t.dtype).to(t.device) for t in unknowns]
+    vectors = [torch.randn(t.shape, generator=generator, dtype=t.dtype, device="cpu").to(t.device) for t in unknowns]
     ours = _compiled(program, call, vectors)
     theirs, reason = _eager(program, call, vectors)
     errors = [_distance(a, b) for a, b in zip(ours, theirs, strict=True)]

@@ -84,7 +84,9 @@ def _lengths(
     products: Callable[[Tensor], Tensor], scales: Tensor, dtype: torch.dtype, generator: torch.Generator
 ) -> Tensor:
     """The lengths of the rows of ``SAS``, shape ``(k, n)``, estimated."""
-    signs = torch.randint(0, 2, (scales.shape[1], PROBES), generator=generator).to(scales).mul_(2.0).sub_(1.0)
+    signs = (
+        torch.randint(0, 2, (scales.shape[1], PROBES), generator=generator, device="cpu").to(scales).mul_(2.0).sub_(1.0)
+    )
     images = _side_by_side(products, [(scales * probe).to(dtype) for probe in signs.t()])
     lengths: Tensor = scales * torch.linalg.vector_norm(images.double(), dim=2) / math.sqrt(PROBES)
     return lengths

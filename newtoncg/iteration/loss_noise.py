@@ -65,7 +65,7 @@ def _deviation(at: Iterate) -> float:
         The deviation; NaN where a value is not finite.
     """
     generator = torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, at.point.shape, generator=generator).to(at.point) * 2.0 - 1.0
+    signs = torch.randint(0, 2, at.point.shape, generator=generator, device="cpu").to(at.point) * 2.0 - 1.0
     apart = torch.finfo(at.point.dtype).eps ** POWER * at.point.abs() * signs
     values = [at.value, *(at.objective.evaluate(at.along(apart, float(i))).value for i in range(1, POINTS))]
     estimates = list(_estimates(values))[2:]

@@ -71,8 +71,8 @@ def change_of_scales(objective: Objective, evaluation: Evaluation) -> Tensor | N
     if objective.source is not CurvatureSource.EXACT:
         return None
     operator, generator = objective.curvature(evaluation), torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, evaluation.point.shape, generator=generator).to(evaluation.point) * 2.0 - 1.0
-    if not _spread(operator.matvec(signs)) >= CHANGED * CHANGED:  # a scale is the root of a length
+    signs = torch.randint(0, 2, evaluation.point.shape, generator=generator, device="cpu") * 2.0 - 1.0
+    if not _spread(operator.matvec(signs.to(evaluation.point))) >= CHANGED * CHANGED:  # a scale is the root of a length
         return None
     change = equilibration(operator)
     return change if change is not None and _spread(change) >= CHANGED else None

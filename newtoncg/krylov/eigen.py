@@ -41,7 +41,7 @@ class EigenModel:
 
     def lifted(self, h: Array) -> Tensor:
         """A vector of shape ``(n,)`` from its coefficients."""
-        return torch.mv(self.vectors, torch.as_tensor(h).to(self.vectors))
+        return torch.mv(self.vectors, torch.as_tensor(h, device="cpu").to(self.vectors))
 
     def cut(self, result: CGResult, radius: float) -> tuple[Tensor, float]:  # noqa: ARG002 (part of the protocol)
         """The minimizer in a smaller ball; see :class:`Shortening`."""

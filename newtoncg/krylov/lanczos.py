@@ -115,7 +115,7 @@ class LanczosProcess:
 
     def _restart(self) -> bool:
         """Begin a new block with a random direction beside the space."""
-        random = torch.randn(self._w.numel(), generator=self._generator, dtype=torch.float64)
+        random = torch.randn(self._w.numel(), generator=self._generator, dtype=torch.float64, device="cpu")
         w = self._orthogonal(random.to(self._w), self.size)
         self._w, self._y, self._length = self._measured(w)
         if self.size:
@@ -174,7 +174,7 @@ class LanczosModel:
     def lifted(self, h: Array) -> Tensor:
         """A vector of shape ``(n,)`` from its coefficients in the Ritz basis."""
         basis = self.process.basis[: len(self.theta)]
-        return basis.t() @ torch.as_tensor(self.vectors @ h).to(basis)
+        return basis.t() @ torch.as_tensor(self.vectors @ h, device="cpu").to(basis)
 
     def residual(self, h: Array) -> float:
         """``|(A + lam I) z - b|`` of a minimizer: Gould, Lucidi, Roma & Toint (1999), eq. (5.4)."""

@@ -71,7 +71,7 @@ def smallest_eigenvalue(
         What was found.
     """
     like = torch.zeros(A.size, dtype=A.dtype, device=A.device)
-    random = torch.randn(A.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    random = torch.randn(A.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, device="cpu")
     random = random.to(like) if where is None else random.to(like) * where
     process = LanczosProcess(A, random)
     looks = _looks(min(max_products, A.size))
@@ -93,7 +93,7 @@ def smallest_eigenvalue(
         ritz, bound, magnitude = math.inf, math.inf, 0.0
     if not process.finite:
         bound = -math.inf
-    vector = like if not process.size else process.basis.t() @ torch.as_tensor(_lowest(process)).to(like)
+    vector = like if not process.size else process.basis.t() @ torch.as_tensor(_lowest(process), device="cpu").to(like)
     products = process.size + (not process.finite)
     return SmallestEigenvalue(ritz=ritz, bound=bound, magnitude=magnitude, vector=vector, products=products)
 

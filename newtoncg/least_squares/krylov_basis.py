@@ -67,7 +67,7 @@ class LanczosSystem:
         self._closed = self._closed or self._frozen
         theta, Y = self._decomposed()
         y = Y @ (-self._first * Y[0] / (theta + damping))
-        coefficients = torch.as_tensor(y).to(self._V)
+        coefficients = torch.as_tensor(y, device="cpu").to(self._V)
         k = len(self._alphas)
         vector, image = self._V[:k].t() @ coefficients, self._U[:k].t() @ coefficients
         return DampedStep(vector=vector, image=image, relative_residual=relative)
@@ -78,7 +78,7 @@ class LanczosSystem:
         theta, Y = self._decomposed()
         b = (self._U[:k] @ curvature).cpu().numpy()
         a = Y @ ((Y.T @ b) / (theta + damping))
-        return -(self._V[:k].t() @ torch.as_tensor(a).to(self._V))
+        return -(self._V[:k].t() @ torch.as_tensor(a, device="cpu").to(self._V))
 
     def _grow(self, damping: float) -> float:
         """Take products until the residual for this damping is small; returns the relative residual."""

@@ -36,7 +36,9 @@ def with_gradients(result: Result, fun: Callable[..., Tensor], args: tuple[Any, 
         batched=options.batched,
         max_iterations=options.max_cg_iter or max(100, 10 * size),
     )
-    return replace(result, x=differentiable_minimizer(at, result.x, torch.as_tensor(result.success)))
+    return replace(
+        result, x=differentiable_minimizer(at, result.x, torch.as_tensor(result.success, device=result.x.device))
+    )
 
 
 def half_square(residuals: Callable[..., Tensor], *, always: bool) -> Callable[..., Tensor]:

@@ -81,7 +81,7 @@ def has_radius(options: Options) -> bool:
 
 
 def _given(x_scale: object, like: Tensor, shape: torch.Size) -> Tensor:
-    scales = torch.as_tensor(x_scale).detach().to(like)
+    scales = torch.as_tensor(x_scale, device=like.device).detach().to(like)
     try:
         scales = scales.expand(shape)
     except RuntimeError as error:

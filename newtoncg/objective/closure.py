@@ -213,7 +213,7 @@ class ClosureObjective(Objective):
                 warn_of_side_effects(run, self.parameters, x, fields=not self.verified)
             self._follow(run)
             seen = seen_at_first(run, self.parameters) if first else ()
-            return torch.tensor([run.loss(), *seen], dtype=torch.float64)
+            return torch.tensor([run.loss(), *seen], dtype=torch.float64, device=self.device)
 
         size = 2 + len(self.parameters.tensors) if first else 1
         means = self.averaged(own, torch.empty(size, dtype=torch.float64, device=self.device))

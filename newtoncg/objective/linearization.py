@@ -152,7 +152,9 @@ def _diagonal_quadratic(loss: Tensor, outputs: Sequence[Tensor]) -> tuple[Tensor
         return torch.cat([piece.detach().reshape(-1).to(torch.float64) for piece in found])
 
     curvatures = product(torch.ones_like(flat))
-    probe = torch.rand(flat.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(flat)
+    probe = torch.rand(flat.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu").to(
+        flat
+    )
     error, length, eps = norm(product(probe) - curvatures * probe), norm(curvatures), torch.finfo(outputs[0].dtype).eps
     flawed, distance, scale = host((curvatures < 0.0).any().double(), error, length)
     straight = host(torch.where(curvatures == 0.0, flat, 0.0).abs().max())[0]

@@ -140,7 +140,7 @@ def orthonormal_columns(basis: Tensor, count: int, generator: torch.Generator) -
     Returns:
         Shape ``(n, count)``.
     """
-    random = torch.randn(basis.shape[0], count, generator=generator, dtype=torch.float64)
+    random = torch.randn(basis.shape[0], count, generator=generator, dtype=torch.float64, device="cpu")
     new = random.to(device=basis.device, dtype=basis.dtype)
     for _ in range(2):
         new = torch.linalg.qr(new - basis @ (basis.t() @ new)).Q

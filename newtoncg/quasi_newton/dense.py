@@ -55,7 +55,7 @@ class DenseInverse:
         self._rule = rule
         self._count = self._pending = 0
         self._scale = self.scale = 1.0
-        self._matrix, self._columns, self._kernel = (torch.empty(0),) * 3
+        self._matrix, self._columns, self._kernel = (torch.empty(0, device="cpu"),) * 3
         self._last: tuple[Tensor, Tensor] | None = None
 
     @property
@@ -134,7 +134,7 @@ class DenseInverse:
             self._matrix = like.new_empty(n, n)
             self._columns = like.new_zeros(2 * PENDING, n)
             self._kernel = like.new_zeros(2 * PENDING, 2 * PENDING)
-        torch.eye(n, out=self._matrix)
+        torch.eye(n, out=self._matrix, device=self._matrix.device)
         self._scale, self._count, self._pending = scale, 0, 0
 
     def _update(self, s: Tensor, u: Tensor, sy: float, yu: float, scaling: Scaling) -> None:

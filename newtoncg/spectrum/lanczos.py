@@ -88,9 +88,9 @@ def diagonalized(operator: LinearOperator) -> Tridiagonal:
 
 def _decomposed(alphas: list[float], betas: list[float], *, complete: bool) -> Tridiagonal:
     """The eigenvalues of T, and from the first and the last components of its eigenvectors weights and residuals."""
-    t = torch.diag(torch.tensor(alphas, dtype=torch.float64))
+    t = torch.diag(torch.tensor(alphas, dtype=torch.float64, device="cpu"))
     if len(alphas) > 1:
-        off = torch.tensor(betas[:-1], dtype=torch.float64)
+        off = torch.tensor(betas[:-1], dtype=torch.float64, device="cpu")
         t = t + torch.diag(off, 1) + torch.diag(off, -1)
     ritz, vectors = torch.linalg.eigh(t)
     residuals = torch.zeros_like(ritz) if complete else betas[-1] * vectors[-1].abs()

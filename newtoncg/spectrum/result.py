@@ -125,7 +125,7 @@ class Spectrum:
             axes = Figure(layout="constrained").subplots()
         low, high = self.smallest.value, self.largest.value
         margin = 0.05 * max(high - low, 1e-12)
-        grid = torch.linspace(low - margin, high + margin, points, dtype=torch.float64)
+        grid = torch.linspace(low - margin, high + margin, points, dtype=torch.float64, device="cpu")
         axes.semilogy(grid.tolist(), self.density(grid, width=width).clamp_min(1e-12 / (high - low + margin)).tolist())
         axes.axvline(0.0, linewidth=0.5, color="gray")
         axes.set_xlabel("eigenvalue")
@@ -157,7 +157,7 @@ def share_below(runs: Sequence[Tridiagonal], value: float) -> Share:
     """
     estimates, lows, highs = [], [], []
     for run in runs:
-        total = torch.cat([torch.zeros(1, dtype=run.weights.dtype), run.weights.cumsum(0)])
+        total = torch.cat([torch.zeros(1, dtype=run.weights.dtype, device="cpu"), run.weights.cumsum(0)])
         below = int((run.ritz < value).sum())
         reach = 0 if run.complete else 1
         estimates.append(float(total[below]))
@@ -172,4 +172,4 @@ def standard_error(values: Sequence[float]) -> float:
     """The standard error of the mean; 0 for a single exact value."""
     if len(values) < 2:
         return 0.0
-    return float(torch.tensor(values, dtype=torch.float64).std()) / math.sqrt(len(values))
+    return float(torch.tensor(values, dtype=torch.float64, device="cpu").std()) / math.sqrt(len(values))
