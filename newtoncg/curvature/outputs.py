@@ -67,10 +67,10 @@ def outputs(z: Tensor, jacobian: JacobianOfOutputs | None = None) -> Tensor:
         The same tensor.
 
     Example:
-        >>> import torch, newtoncg.curvature
+        >>> import torch, newtoncg
         >>> model, x, y = torch.nn.Linear(3, 2), torch.randn(5, 3), torch.randint(2, (5,))
         >>> def closure():
-        ...     z = newtoncg.curvature.outputs(model(x))
+        ...     z = newtoncg.outputs(model(x))
         ...     return torch.nn.functional.cross_entropy(z, y)
     """
     if _collections.open and z.requires_grad:

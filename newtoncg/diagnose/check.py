@@ -92,8 +92,8 @@ def check_curvature(
         The verdict with its figures; true if it passed. Costs one product and four gradients a direction.
 
     Example:
-        >>> import torch, newtoncg.diagnose
-        >>> bool(newtoncg.diagnose.check_curvature(lambda x: (x**3).sum(), torch.ones(3)))
+        >>> import torch, newtoncg
+        >>> bool(newtoncg.check_curvature(lambda x: (x**3).sum(), torch.ones(3)))
         True
     """
     require_count("directions", directions, minimum=2)

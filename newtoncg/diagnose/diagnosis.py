@@ -39,10 +39,10 @@ def diagnose(closure_or_fn: Callable[..., Any], params: Parameters) -> Diagnosis
         The findings: print it.
 
     Example:
-        >>> import torch, newtoncg.diagnose
+        >>> import torch, newtoncg
         >>> q = torch.randn(1, 2, 4, 8, requires_grad=True)
         >>> attention = torch.nn.functional.scaled_dot_product_attention
-        >>> newtoncg.diagnose.diagnose(lambda x: attention(x, x, x).square().sum(), q).names
+        >>> newtoncg.diagnose(lambda x: attention(x, x, x).square().sum(), q).names
         ('fused-attention',)
     """
     subject = Subject(closure_or_fn, params)

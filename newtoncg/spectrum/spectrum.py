@@ -59,9 +59,9 @@ def spectrum(  # noqa: PLR0913  (independent settings with defaults)
         ValueError: A setting is out of range, or a product not finite.
 
     Example:
-        >>> import torch, newtoncg.spectrum
+        >>> import torch, newtoncg
         >>> x = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
-        >>> result = newtoncg.spectrum.spectrum(lambda t: (t**3).sum(), x)
+        >>> result = newtoncg.spectrum(lambda t: (t**3).sum(), x)
         >>> round(result.smallest.value, 6), round(result.largest.value, 6), round(result.trace, 6)
         (6.0, 18.0, 36.0)
     """
