@@ -123,7 +123,7 @@ def lower_rungs(at: Iterate, solve: Solve | None) -> Iterator[Direction]:
     Args:
         at: The present iterate.
         solve: The failed solve, whose largest Ritz value gives steepest descent its length, as the newest pair does
-            without one; None if there was none.
+            without one, and without any pair the last step's; None if there was none.
 
     Yields:
         Descent directions; steepest descent always comes last.
@@ -138,7 +138,7 @@ def lower_rungs(at: Iterate, solve: Solve | None) -> Iterator[Direction]:
             yield direction
     curvature = solve.result.largest_ritz if solve is not None else math.nan
     (one_norm,) = host(gradient.abs().sum())
-    length = memory.scale if len(memory) else min(1.0, 1.0 / one_norm)
+    length = memory.scale if len(memory) else max(min(1.0, 1.0 / one_norm), at.state.step_norm / at.gradient_norm)
     length = 1.0 / curvature if curvature > 0.0 else length
     steepest = _descent(at, gradient * -length, expand=at.settings.box is None, rung=Rung.STEEPEST_DESCENT)
     if steepest is not None:

@@ -148,9 +148,9 @@ def test_runs_are_reproducible_to_the_last_bit(method: str) -> None:
 def test_an_unbounded_function_is_no_success(method: str) -> None:
     result = newtoncg.minimize(lambda x: x.sum(), torch.zeros(3, dtype=torch.float64), method=method)
     assert not result.success
-    assert result.status in {Termination.UNBOUNDED, Termination.ITERATION_LIMIT, Termination.STALLED}
+    assert result.status is Termination.UNBOUNDED
     assert bool(result.x.isfinite().all())
-    assert result.fun < -1e6
+    assert result.nfev < 500  # a line without an end is not gone along from its beginning again
 
 
 @METHODS
