@@ -30,12 +30,15 @@ class Minimized:
         args: Its further arguments.
         batched: Whether the first dimension of the tensor counts problems.
         max_iterations: The limit of products of one solve.
+        scales: The typical magnitudes of the variables, in the shape of the minimizer, 0 for those that bounds hold;
+            None where all are free and of one kind.
     """
 
     function: Callable[..., Tensor]
     args: tuple[Any, ...]
     batched: bool
     max_iterations: int
+    scales: Tensor | None = None
 
     @property
     def differentiable(self) -> list[int]:
@@ -69,9 +72,9 @@ class Minimized:
 def differentiable_minimizer(at: Minimized, x: Tensor, success: Tensor) -> Tensor:
     """A minimizer through which gradients flow to the arguments: ``dx/da = -H^-1 d(grad f)/da``.
 
-    The implicit function theorem at ``grad f(x, a) = 0``; H is the Hessian by x. A backward pass through x costs one
-    solve with H by conjugate gradients, and one product with the mixed derivatives; nothing of the minimization is
-    kept.
+    The implicit function theorem at ``grad f(x, a) = 0``; H is the Hessian by those entries of x that no bound holds. A
+    backward pass through x costs one solve with H by conjugate gradients, and one product with the mixed derivatives;
+    nothing of the minimization is kept.
 
     Args:
         at: The function.
@@ -112,19 +115,22 @@ class _Minimizer(torch.autograd.Function):
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 (torch's context)
         x, *tensors = ctx.saved_tensors
         gradient, leaf, inputs = ctx.at.gradient(x, tensors)
-        u = _solve(gradient, leaf, cotangent.reshape(leaf.shape), ctx.at.max_iterations)
+        scales = None if ctx.at.scales is None else ctx.at.scales.reshape(leaf.shape)
+        u = _solve(gradient, leaf, cotangent.reshape(leaf.shape), ctx.at.max_iterations, scales)
         if not gradient.requires_grad:
             return None, None, *(torch.zeros_like(t) for t in tensors)
         return None, None, *torch.autograd.grad(gradient, inputs, u.neg(), materialize_grads=True)
 
 
-def _solve(gradient: Tensor, leaf: Tensor, b: Tensor, max_iterations: int) -> Tensor:
-    """``H^-1 b`` row by row, H the derivative of the gradient; refined until the true residual is small."""
+def _solve(gradient: Tensor, leaf: Tensor, b: Tensor, max_iterations: int, scales: Tensor | None) -> Tensor:
+    """``H^-1 b`` row by row, with scales ``S (SHS)^-1 S b``, H the derivative of the gradient; refined as needed."""
+    s = torch.ones_like(b) if scales is None else scales
+    b = s * b
 
     def products(vectors: Tensor) -> Tensor:
         if not gradient.requires_grad:
             return torch.zeros_like(vectors)
-        return torch.autograd.grad(gradient, leaf, vectors, retain_graph=True, materialize_grads=True)[0]
+        return s * torch.autograd.grad(gradient, leaf, s * vectors, retain_graph=True, materialize_grads=True)[0]
 
     limit = 1e-2 * torch.finfo(b.dtype).eps ** 0.5
     scale = row_norm(b)
@@ -138,7 +144,7 @@ def _solve(gradient: Tensor, leaf: Tensor, b: Tensor, max_iterations: int) -> Te
         residual = b - products(u)
         unsolved = row_norm(residual) > limit * scale
         if not bool(unsolved.any()):
-            return u
+            return s * u
         residual = torch.where(unsolved[:, None], residual, 0.0)
     worst = float((row_norm(residual) / scale).max())
     warnings.warn(
@@ -147,7 +153,7 @@ def _solve(gradient: Tensor, leaf: Tensor, b: Tensor, max_iterations: int) -> Te
         ImplicitDifferentiationWarning,
         stacklevel=2,
     )
-    return u
+    return s * u
 
 
 def _require_minima(status: Tensor) -> None:

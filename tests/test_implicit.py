@@ -194,3 +194,37 @@ def test_float32() -> None:
     closed = torch.linalg.solve(X.T @ X + weight * torch.eye(4, dtype=torch.float64), X.T @ Y)
     (exact,) = torch.autograd.grad(closed.square().sum(), weight)
     torch.testing.assert_close(ours, exact, rtol=1e-3, atol=1e-6)
+
+
+def coupled(x: Tensor, a: Tensor) -> Tensor:
+    return 0.5 * (x - a).square().sum() + 0.2 * x.sum().square() + 0.1 * x.exp().sum()
+
+
+def test_gradcheck_with_bounds_that_hold_some_unknowns() -> None:
+    a = torch.tensor([-2.0, 0.3, 4.0, 1.0], dtype=torch.float64, requires_grad=True)
+    x0 = torch.zeros(4, dtype=torch.float64)
+    bounds = [(-0.5, 0.5), (None, None), (None, 0.5), (0.2, 0.2)]
+    x = solved(coupled, x0, a, bounds=bounds)
+    assert (x == torch.tensor([-0.5, 0.0, 0.5, 0.2], dtype=torch.float64)).tolist() == [True, False, True, True]
+    assert torch.autograd.gradcheck(lambda a: solved(coupled, x0, a, bounds=bounds), a, atol=1e-6)
+    (jacobian,) = torch.autograd.grad(x.sum(), a)
+    assert (jacobian != 0.0).tolist() == [False, True, False, False]
+
+
+def test_an_unknown_on_a_bound_that_nothing_presses_it_against_is_warned_of() -> None:
+    a = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    with pytest.warns(newtoncg.errors.ImplicitDifferentiationWarning, match="2 unknowns lie on a bound that nothing"):
+        solved(lambda x, a: (x - a).square().sum(), a.detach(), a, bounds=(0.0, None))
+
+
+def test_units_far_apart_are_no_curvature_of_zero() -> None:
+    units = torch.tensor([1e-8, 1.0, 1.0, 1e8], dtype=torch.float64)
+
+    def function(x: Tensor, a: Tensor) -> Tensor:
+        return (x / units - a).square().sum() + 0.3 * (x / units).sum().square()
+
+    a = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    result = newtoncg.minimize(function, torch.ones(4, dtype=torch.float64), a, differentiable=True)
+    assert result.x_scale is not None
+    (derivative,) = torch.autograd.grad((result.x / units).sum(), a)
+    torch.testing.assert_close(derivative, torch.tensor(4.0 / 2.2, dtype=torch.float64))

@@ -72,7 +72,8 @@ class Options:
             points that a run begins at, or is led to by the symmetry of its start: it looks along the entries of x that
             no gradient has touched, where the method makes products and there are no bounds.
         memory_limit: The bytes that the n x n matrix of a method that keeps one may take; by default those available.
-        differentiable: Whether gradients flow through the returned x to the tensors in `args` that require them.
+        differentiable: Whether gradients flow through the returned x to the tensors in `args` that require them; none
+            flow to bounds.
         x_scale: The typical magnitude of each variable, as in :func:`scipy.optimize.least_squares`: a tensor or a
             number that broadcasts to x0; the run then works in ``x / x_scale``. ``"auto"`` finds it where units are so
             many orders of magnitude apart that steps would go astray (docs/units.md), and is 1.0 elsewhere; None
@@ -118,9 +119,8 @@ class Options:
         if self.compile and self.batched:
             raise ValueError("compile=True is for one problem; received batched=True too: leave one of them out")
         require_flag("differentiable", self.differentiable)
-        if self.bounds is not None and (self.batched or self.differentiable):
-            other = "batched" if self.batched else "differentiable"
-            raise ValueError(f"bounds have no {other} form; received both: leave out bounds or {other}=True")
+        if self.bounds is not None and self.batched:
+            raise ValueError("bounds have no batched form; received both: leave out bounds or batched=True")
         if isinstance(self.x_scale, str) and self.x_scale != "auto":
             raise ValueError(f"x_scale must be 'auto', a positive number or a tensor; received {self.x_scale!r}")
         if has_scales(self.x_scale) and (self.batched or self.bounds is not None):
