@@ -84,7 +84,9 @@ def test_problems_in_units_far_apart_beside_ordinary_ones(options: dict[str, Any
     assert bool((result.x_scale[3:] == 1.0).all())
     for row, (x0, unit) in enumerate(zip(X, units, strict=True)):
         alone = newtoncg.minimize(lambda x, unit=unit: rosenbrock.fun(x / unit), x0, method="trust-ncg", **options)
-        assert of_row(result, row) == of_single(alone)
+        *counts, products = of_single(alone)
+        looked_again = row < 3 and not options  # whether the scales still fit where the run has ended in them
+        assert of_row(result, row) == (*counts, products - looked_again)
         assert alone.success
         assert (alone.x_scale is not None) == (row < 3)
         torch.testing.assert_close(result.x[row] / unit, alone.x / unit, rtol=1e-6, atol=1e-8)
