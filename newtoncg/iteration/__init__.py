@@ -5,7 +5,7 @@ from newtoncg.iteration.report import StepReport
 from newtoncg.iteration.settings import Settings, Solver
 from newtoncg.iteration.state import SolverState
 from newtoncg.iteration.tolerance import attainable_tolerance, own_tolerance
-from newtoncg.iteration.units import change_of_scales, own_scales, scales_of_rows
+from newtoncg.iteration.units import changed_scales, own_scales, scales_of_rows
 
 __all__ = [
     "Outcome",
@@ -14,7 +14,7 @@ __all__ = [
     "SolverState",
     "StepReport",
     "attainable_tolerance",
-    "change_of_scales",
+    "changed_scales",
     "own_scales",
     "own_tolerance",
     "run",

@@ -54,28 +54,35 @@ def own_scales(objective: Objective, evaluation: Evaluation, *, cautious: bool =
     return scales if _spread(scales) >= apart else None
 
 
-def change_of_scales(objective: Objective, evaluation: Evaluation) -> Tensor | None:
-    """How scales have to change where a run in them has ended, if curvature has changed so much that they mislead.
+def changed_scales(objective: Objective, evaluation: Evaluation, scales: Tensor) -> Tensor | None:
+    """Other scales where a run in scales has ended, if curvature has changed so much that they mislead.
 
     A gradient that is small in units of long ago is no minimum's: after ``exp(x) - x`` has begun at 30, its scale hides
     a slope of -1. Rows that were made equally long tell by one product with random signs; only where its entries are
-    far apart is the Hessian equilibrated anew.
+    far apart, or have vanished under a gradient that has not, is the Hessian equilibrated anew.
 
     Args:
         objective: The objective in the scaled variables.
         evaluation: Where the run has ended.
+        scales: The scales, shape ``(n,)``.
 
     Returns:
-        The factors, shape ``(n,)``; None where the scales are still right, or products are differences.
+        The new scales, shape ``(n,)``, 1 where there is no curvature to tell; None where the old ones are still right,
+        or products are differences.
     """
     if objective.source is not CurvatureSource.EXACT:
         return None
     operator, generator = objective.curvature(evaluation), torch.Generator().manual_seed(0)
     signs = torch.randint(0, 2, evaluation.point.shape, generator=generator, device="cpu") * 2.0 - 1.0
-    if not _spread(operator.matvec(signs.to(evaluation.point))) >= CHANGED * CHANGED:  # a scale is the root of a length
+    lengths = operator.matvec(signs.to(evaluation.point))
+    lost = (lengths == 0.0) & (evaluation.gradient() != 0.0)
+    if not (bool(lost.any()) or _spread(lengths) >= CHANGED * CHANGED):  # a scale is the root of a length
         return None
     change = equilibration(operator)
-    return change if change is not None and _spread(change) >= CHANGED else None
+    if change is None:
+        return None
+    change = torch.where(lost, 1.0 / scales, change)
+    return scales * change if _spread(change) >= CHANGED else None
 
 
 def scales_of_rows(gradients: Tensor, products: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

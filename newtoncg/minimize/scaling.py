@@ -9,7 +9,7 @@ from torch import Tensor
 
 from newtoncg.configs import globalization_from
 from newtoncg.globalization import TrustRegion
-from newtoncg.iteration import Outcome, Solver, change_of_scales, own_scales
+from newtoncg.iteration import Outcome, Solver, changed_scales, own_scales
 from newtoncg.minimize.methods import Method
 from newtoncg.minimize.options import Options, has_scales
 from newtoncg.objective import Evaluation, Objective, ResidualObjective, ScaledObjective
@@ -70,8 +70,7 @@ def renewed(objective: Objective, outcome: Outcome, scales: Tensor | None) -> Te
     """
     if scales is None or not outcome.report.iterations or outcome.report.termination not in BY_GRADIENT:
         return None
-    change = change_of_scales(objective, outcome.evaluation)
-    return None if change is None else scales * change
+    return changed_scales(objective, outcome.evaluation, scales)
 
 
 def has_radius(options: Options) -> bool:

