@@ -30,6 +30,9 @@ LARGEST_SCALE = 1e8
 PARALLEL = 0.99
 """Our choice: the cosine between a step and the last direction from which on the step counts as a multiple of it."""
 
+UNSCALED = Scaling(tau=1.0, phi=1.0)
+"""The update of BFGS: Nocedal & Wright (2006), eq. (6.17)."""
+
 
 class DenseInverse:
     """The inverse Hessian H of the scaled Broyden family: ``n² + 34 n`` numbers, one pass over ``n²`` of them a pair.
@@ -57,6 +60,7 @@ class DenseInverse:
         self._scale = self.scale = 1.0
         self._matrix, self._columns, self._kernel = (torch.empty(0, device="cpu"),) * 3
         self._last: tuple[Tensor, Tensor] | None = None
+        self._failed = False
 
     @property
     def rung(self) -> Rung:
@@ -98,9 +102,10 @@ class DenseInverse:
     def learn(self, s: Tensor, y: Tensor) -> None:
         """Update H by a pair.
 
-        A pair is ignored unless ``s'y > eps |s| |y|``, as in the L-BFGS memory: H stays positive definite. H starts
-        afresh from the pair where s is no multiple of the last direction, which then has failed, or where ``y'Hy`` is
-        not positive by round-off.
+        A pair is ignored unless ``s'y > eps |s| |y|``, as in the L-BFGS memory: H stays positive definite. Where s is
+        no multiple of the last direction, which then has failed or was rounded, b is not known, and the update is that
+        of BFGS. H starts afresh from the pair where that happens twice in a row, or where ``y'Hy`` is not positive by
+        round-off.
 
         Args:
             s: The step, shape ``(n,)``.
@@ -118,9 +123,11 @@ class DenseInverse:
         n, self.scale = s.numel(), sy / yy
         sBs = -(sd / dd) * sg if dd > 0.0 else math.nan  # s = alpha d and Bd = -g
         is_multiple = sd > PARALLEL * math.sqrt(ss * dd)
-        if self._count and is_multiple and sBs > 0.0 and 0.0 < yu < math.inf:
+        follows, failed = is_multiple and sBs > 0.0, self._failed
+        self._failed = not follows
+        if self._count and 0.0 < yu < math.inf and (follows or not failed):
             b, h = sBs / sy, yu / sy
-            self._update(s, u, sy, yu, self._rule(max(b, 1.0 / h), h, n))
+            self._update(s, u, sy, yu, self._rule(max(b, 1.0 / h), h, n) if follows else UNSCALED)
         else:
             scale = FIRST_SCALE * (ss / sy)
             h = scale * (yy / sy)

@@ -147,7 +147,7 @@ def test_a_matrix_that_breaks_down_is_given_up_for_a_fresh_one(damage: float) ->
 
 
 @pytest.mark.parametrize("factor", [math.nan, -1.0, 0.0], ids=str)
-def test_after_a_useless_direction_it_goes_on_from_steepest_descent(factor: float) -> None:
+def test_after_a_useless_direction_it_learns_from_steepest_descent(factor: float) -> None:
     inverse, rungs = DenseInverse(self_scaled_broyden), list[Rung]()
     honest = inverse.direction
 
@@ -159,4 +159,4 @@ def test_after_a_useless_direction_it_goes_on_from_steepest_descent(factor: floa
     assert report.termination is Termination.GRADIENT
     assert [i for i, rung in enumerate(rungs) if rung is Rung.STEEPEST_DESCENT] == [0, 10]
     assert set(rungs) == {Rung.STEEPEST_DESCENT, Rung.QUASI_NEWTON}
-    assert len(inverse) == report.iterations - 10
+    assert len(inverse) == report.iterations

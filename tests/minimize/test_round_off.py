@@ -151,6 +151,7 @@ WANDERING = [
     ("hilbert_10", torch.float64, "ss-broyden"),
     ("nist_gauss1_2", torch.float32, "bfgs"),
     ("nist_hahn1_1", torch.float64, "bfgs"),
+    ("brown_badly_scaled", torch.float32, "ss-bfgs"),
 ]
 """Floors of the loss that are flat to its round-off: last iterates have had gradients 100 to 10 000 times as large."""
 

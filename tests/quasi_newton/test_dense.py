@@ -215,16 +215,19 @@ def test_pairs_without_positive_curvature_are_ignored(s: Tensor, y: Tensor) -> N
     assert torch.equal(inverse.product(torch.ones(2)), before)
 
 
-def test_a_step_along_another_direction_starts_afresh() -> None:
+def test_a_step_along_another_direction_is_learned_from_without_scaling_and_a_second_one_starts_afresh() -> None:
     A = quadratic(6)
-    inverse, _, _, _ = minimized(A, self_scaled_broyden, steps=5)
-    assert len(inverse) == 5
-    d = inverse.direction(A[0])
-    aside = torch.linspace(-1.0, 1.0, 6, dtype=torch.float64)
-    aside -= d * float(aside @ d / (d @ d))
-    inverse.learn(aside, A @ aside)
-    assert len(inverse) == 1
-    torch.testing.assert_close(inverse.product(A @ aside), aside)
+    inverse, H, _, _ = minimized(A, self_scaled_broyden, steps=5)
+    for count in (6, 1):
+        d = inverse.direction(A[0])
+        aside = torch.linspace(-1.0, 1.0, 6, dtype=torch.float64)
+        aside -= d * float(aside @ d / (d @ d))
+        inverse.learn(aside, A @ aside)
+        assert len(inverse) == count
+        torch.testing.assert_close(inverse.product(A @ aside), aside)
+        if count == 6:
+            expected = textbook(H, aside, A @ aside, Scaling(tau=1.0, phi=1.0))
+            torch.testing.assert_close(inverse.product(A[1]), expected @ A[1])
 
 
 def test_a_matrix_that_broke_down_starts_afresh() -> None:
