@@ -91,6 +91,27 @@ def validate(options: Mapping[str, Any], unknown: Iterable[str] = ()) -> None:
         )
 
 
+def settle(groups: Iterable[dict[str, Any]]) -> None:
+    """Before each step: what was written into the groups since is put in its plain form, and refused where it is wrong.
+
+    A learning rate below zero, as the arithmetic of a scheduler may give one, is none: such a group is not stepped.
+
+    Args:
+        groups: The parameter groups.
+
+    Raises:
+        ValueError: An option is out of its range.
+        TypeError: An option has the wrong type.
+    """
+    for group in groups:
+        for name in OPTIONS:
+            held = plain(group[name])
+            if held is not group[name]:
+                group[name] = held
+        rate = float(group["lr"]) if isinstance(group["lr"], Tensor) else group["lr"]
+        validate({**group, "lr": 0.0 if isinstance(rate, int | float) and rate < 0.0 else rate})
+
+
 def require_bounds(group: Mapping[str, Any]) -> None:
     """Refuse bounds of a parameter group that do not fit its parameters, or that its options cannot keep to.
 

@@ -15,7 +15,7 @@ from newtoncg.configs import forcing_rule_from, globalization_from, second_order
 from newtoncg.iteration import Settings
 from newtoncg.krylov import CGObserver
 from newtoncg.objective import ClosureObjective, CurvatureKind, CurvatureSource, Regularization
-from newtoncg.optimizer.options import CURVATURES
+from newtoncg.optimizer.options import CURVATURES, settle
 from newtoncg.preconditioners import Preconditioner
 from newtoncg.processes import Processes
 from newtoncg.vectors import ParameterVector
@@ -25,15 +25,16 @@ NEGLIGIBLE_RATE = 1e-12
 unknowns, with some of them held back, would be no good direction for the others."""
 
 
-def stepped(groups: Sequence[Mapping[str, Any]]) -> tuple[ParameterVector, list[Mapping[str, Any]]]:
+def stepped(groups: Sequence[dict[str, Any]]) -> tuple[ParameterVector, list[Mapping[str, Any]]]:
     """The parameters that a step moves, each once, and the group of each.
 
     Args:
-        groups: The parameter groups.
+        groups: The parameter groups, whose options may have been changed since the last step.
 
     Returns:
         The unknowns: what requires a gradient, in groups whose lr is neither 0 nor negligible.
     """
+    settle(groups)
     chosen: dict[int, tuple[Tensor, Mapping[str, Any]]] = {}
     least = NEGLIGIBLE_RATE * max(float(group["lr"]) for group in groups)
     for group in groups:

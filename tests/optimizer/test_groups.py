@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -147,6 +150,47 @@ def test_an_option_changed_in_a_group_counts_from_the_next_step_on() -> None:
     optimizer.param_groups[0]["weight_decay"] = 1.0
     minimize_quadratic(problem, [x], optimizer, STEPS)
     assert close(x, problem.minimizer(1.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("lr", math.nan, ValueError),
+        ("lr", "a", TypeError),
+        ("max_iter", 2.5, TypeError),
+        ("history_size", -1, ValueError),
+        ("weight_decay", -1.0, ValueError),
+        ("curvature", "hesian", ValueError),
+        ("check", "first", ValueError),
+        ("maximize", 3, TypeError),
+        ("tolerance_grad", "tight", TypeError),
+        ("x_scale", 3.0, ValueError),
+    ],
+)
+def test_an_option_changed_to_what_it_may_not_be_is_refused_at_the_next_step(
+    name: str, value: object, error: type[Exception]
+) -> None:
+    problem, x = Quadratic(5), zeros(5)
+    optimizer = newtoncg.NewtonCG([x])
+    minimize_quadratic(problem, [x], optimizer, 1)
+    before = x.detach().clone()
+    optimizer.param_groups[0][name] = value
+    with pytest.raises(error, match=name):
+        minimize_quadratic(problem, [x], optimizer, 1)
+    assert torch.equal(x.detach(), before)
+
+
+def test_what_is_written_into_a_group_is_held_in_its_plain_form() -> None:
+    problem, x = Quadratic(5), zeros(5)
+    optimizer = newtoncg.NewtonCG([x])
+    written = {"lr": np.float64(0.5), "max_iter": np.int64(2), "globalization": newtoncg.TrustRegion(radius=0.5)}
+    optimizer.param_groups[0].update(written)
+    minimize_quadratic(problem, [x], optimizer, 1)
+    saved = io.BytesIO()
+    torch.save(optimizer.state_dict(), saved)
+    saved.seek(0)
+    held = torch.load(saved, weights_only=True)["param_groups"][0]
+    assert (held["lr"], held["max_iter"], held["globalization"]["radius"]) == (0.5, 2, 0.5)
 
 
 @pytest.mark.parametrize("globalization", GLOBALIZATIONS)
