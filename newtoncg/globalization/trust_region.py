@@ -32,6 +32,9 @@ class TrustRegion:
         corrections: The most further steps with the Hessian of one solve, each at the cost of a forward pass and a
             gradient and of no product: they take away what a step along a curved valley leaves beside its bottom. Of
             use where a product is dear beside a gradient, most where the whole Hessian is formed.
+        patience: After how many points without a tenth off the gradient's norm the run is taken to follow a valley,
+            ``>= 1``: until the gradient falls again, systems are solved to 1e-3 at least, and trials compared with as
+            many losses as `memory` can have. None for never.
     """
 
     radius: float | None = None
@@ -42,6 +45,7 @@ class TrustRegion:
     monotone: bool = True
     memory: int = 1
     corrections: int = 0
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         if self.radius is not None:
@@ -52,6 +56,8 @@ class TrustRegion:
         require_count("TrustRegion max_evaluations", self.max_evaluations, minimum=1)
         require_memory("TrustRegion memory", self.memory)
         require_count("TrustRegion corrections", self.corrections, minimum=0)
+        if self.patience is not None:
+            require_count("TrustRegion patience", self.patience, minimum=1)
 
     def reduction_ratio(self, actual: Number, predicted: Number, value: Number, *, round_off: float) -> Number:
         """Actual over predicted reduction, both raised by the round-off of the loss; NaN where the trial is not finite.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from newtoncg.globalization import Cubic, Enriched, LevenbergMarquardt, TrustRegion
+from newtoncg.globalization.valley import NO_FALL
 from newtoncg.iteration.certificate import CurvatureCertificate
 from newtoncg.iteration.cubic_newton import cubic_step
 from newtoncg.iteration.enriched import enriched_step
@@ -28,6 +29,7 @@ from newtoncg.iteration.settings import Settings
 from newtoncg.iteration.state import SolverState
 from newtoncg.iteration.taken import Taken, remembered
 from newtoncg.iteration.trust_region_newton import trust_region_step
+from newtoncg.iteration.valley import in_valley
 from newtoncg.objective import CurvatureSource, Evaluation, Objective
 from newtoncg.status import Termination
 from newtoncg.vectors import scaled_norm
@@ -106,7 +108,7 @@ def run(
         )  # fmt: skip
         flattest = Flattest.of(at) if flattest is None else flattest.after(at)
         if termination is None:
-            taken = remembered(at, _step(at))
+            taken = _step(at)
             total, termination = _noted(at, taken, total, callback)
             evaluation, state = _limited(termination, flattest, at, taken)
         if termination in BLURRED:
@@ -145,7 +147,7 @@ def _with_circumstances(
 
 def _without_radius(state: SolverState) -> SolverState:
     """The state without what it knows of the lengths of steps: noise, or a saddle, have made that what it is."""
-    return replace(state, radius=None, damping=None)
+    return replace(state, radius=None, damping=None, fall=NO_FALL)
 
 
 def _afresh(state: SolverState) -> SolverState:
@@ -178,14 +180,15 @@ def _progress(objective: Objective, settings: Settings, total: StepReport | None
 def _step(at: Iterate) -> Taken:
     globalization = at.settings.globalization
     if isinstance(globalization, TrustRegion):
-        return trust_region_step(at, globalization)
+        at, region = in_valley(at, globalization)
+        return remembered(at, trust_region_step(at, region))
     if isinstance(globalization, Cubic):
         return cubic_step(at, globalization)
     if isinstance(globalization, LevenbergMarquardt):
         return levenberg_marquardt_step(at, globalization)
     if isinstance(globalization, Enriched):
         return enriched_step(at, globalization)
-    return line_search_step(at, globalization)
+    return remembered(at, line_search_step(at, globalization))
 
 
 def _finite(evaluation: Evaluation) -> Termination | None:

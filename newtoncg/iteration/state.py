@@ -8,6 +8,7 @@ from torch import Tensor
 
 from newtoncg.globalization import Pace
 from newtoncg.globalization.nonmonotone import NO_STEPS, RecentSteps
+from newtoncg.globalization.valley import NO_FALL, GradientFall
 from newtoncg.krylov.forcing import PreviousSolve
 from newtoncg.preconditioners import PreconditionerMemory
 from newtoncg.quasi_newton import DenseInverse, LBFGSMemory
@@ -32,6 +33,7 @@ class SolverState:
         preconditioner: What the preconditioner is rebuilt from; None before the first solve.
         inverse: The dense inverse Hessian that learns in the place of `memory`; None for none. Of one run alone.
         recent: The last steps, for non-monotone tests.
+        fall: How far the gradient has fallen, where a trust region has patience.
         x_scale: The scales of the variables that all of this is in, shape ``(n,)``; None for those of the objective.
         pace: Where the enriched method stands; None before its first step.
     """
@@ -48,6 +50,7 @@ class SolverState:
     preconditioner: PreconditionerMemory | None = None
     inverse: DenseInverse | None = None
     recent: RecentSteps = NO_STEPS
+    fall: GradientFall = NO_FALL
     pace: Pace | None = None
     x_scale: Tensor | None = None
 

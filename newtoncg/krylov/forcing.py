@@ -136,6 +136,23 @@ class FixedForcing:
         return constant(self.value, gradient_norm)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundedForcing:
+    """The terms of another rule, as far as they are no larger than a bound.
+
+    Args:
+        rule: The rule.
+        largest: The bound, in (0, 1).
+    """
+
+    rule: Forcing
+    largest: float
+
+    def term(self, gradient_norm: Number, previous: PreviousSolve[Number] | None) -> Number:
+        """The bounded term; see :class:`Forcing`."""
+        return minimum(self.largest, self.rule.term(gradient_norm, previous))
+
+
 ForcingChoice: TypeAlias = EisenstatWalker | SuperlinearForcing | FixedForcing | float | str
 
 _NAMED: dict[str, Forcing] = {

@@ -71,10 +71,9 @@ def batch_settings(method: str, options: Options, tol: float | None, size: int) 
             f"batched=True takes no second_order; received {options.second_order!r}: leave it out, or call "
             "minimize problem by problem"
         )
-    if region.memory > 1:
-        raise ValueError(
-            f"batched=True takes no TrustRegion with memory; received memory={region.memory}: leave it out"
-        )
+    for name, plain in (("memory", 1), ("corrections", 0), ("patience", None)):
+        if (value := getattr(region, name)) != plain:
+            raise ValueError(f"batched=True takes no TrustRegion with {name}; received {name}={value}: leave it out")
     return BatchSettings(
         settings=settings,
         region=region,

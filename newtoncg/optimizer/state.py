@@ -15,6 +15,7 @@ from torch import Tensor
 
 from newtoncg.globalization import Pace
 from newtoncg.globalization.nonmonotone import LONGEST, NO_STEPS, RecentSteps
+from newtoncg.globalization.valley import NO_FALL, GradientFall
 from newtoncg.iteration import SolverState
 from newtoncg.krylov.forcing import PreviousSolve
 from newtoncg.objective import CurvatureSource
@@ -65,7 +66,7 @@ def initial_entry(parameter: Tensor, history_size: int, capacity: int = 0) -> En
         "damping": 0.0, "factorize_below": 0.0, "scaled": 0,
         "forcing_gradient_norm": 0.0, "forcing_residual_norm": 0.0, "forcing_term": 0.0, "source": 0, "verified": 0,
         "preconditioner_rows": -1, "preconditioner_scale": 1.0, "preconditioner_age": 0,
-        **_recent_numbers(NO_STEPS), **_pace_numbers(None),
+        "fall_lowest": NO_FALL.lowest, "fall_idle": 0, **_recent_numbers(NO_STEPS), **_pace_numbers(None),
     }  # fmt: skip
     return {**vectors, **blocks, **numbers}
 
@@ -141,6 +142,7 @@ def solver_state_of(
         factorize_below=float(first["factorize_below"]) or None,
         preconditioner=_preconditioner_of(entries, parameters, capacity),
         recent=_recent_of(first),
+        fall=GradientFall(lowest=float(first["fall_lowest"]), idle=int(first["fall_idle"])),
         pace=_pace_of(first),
         x_scale=x_scale if first["scaled"] else None,
     )
@@ -195,9 +197,9 @@ def entries_of(
     ``has_last``; ``radius``, ``damping``, ``factorize_below``, ``step_norm`` and ``forcing_*`` are those of the last
     step, 0 where there is none; ``preconditioner_vectors`` holds ``preconditioner_rows`` vectors, -1 before the first
     solve, beside their scale and age; ``recent_*`` holds the steps that non-monotone tests remember, oldest first;
-    ``pace_*`` say where the enriched method stands; ``x_scale`` holds the scales of the variables that all of this is
-    in, if ``scaled``; ``source`` and ``verified`` say where products
-    come from and whether they were compared with differences.
+    ``fall_*`` say how far the gradient has fallen, for a trust region's patience; ``pace_*`` where the enriched method
+    stands; ``x_scale`` holds the scales of the variables that all of this is in, if ``scaled``; ``source`` and
+    ``verified`` say where products come from and whether they were compared with differences.
 
     Args:
         state: The memory.
@@ -230,6 +232,8 @@ def entries_of(
         "preconditioner_rows": -1 if kept is None else kept.vectors.shape[0],
         "preconditioner_scale": 1.0 if kept is None else kept.scale,
         "preconditioner_age": 0 if kept is None else kept.age,
+        "fall_lowest": state.fall.lowest,
+        "fall_idle": state.fall.idle,
         **_recent_numbers(state.recent),
         **_pace_numbers(state.pace),
     }

@@ -116,6 +116,16 @@ def test_methods_without_a_batched_form_are_refused(method: str) -> None:
             ValueError,
             "no TrustRegion with memory; received memory=3",
         ),
+        (
+            {"globalization": newtoncg.TrustRegion(corrections=4)},
+            ValueError,
+            "no TrustRegion with corrections; received corrections=4",
+        ),
+        (
+            {"globalization": newtoncg.TrustRegion(patience=3)},
+            ValueError,
+            "no TrustRegion with patience; received patience=3",
+        ),
         ({"globalization": "line-search"}, ValueError, "'trust-ncg' with LineSearch"),
         ({"batched": 1}, TypeError, "batched must be True or False; received 1"),
     ],

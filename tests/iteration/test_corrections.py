@@ -35,10 +35,11 @@ def minimized(method: str, corrections: int, **limits: Any) -> newtoncg.Minimize
     return result
 
 
+@pytest.mark.parametrize("method", ["newton-exact", "trust-krylov"])
 @pytest.mark.parametrize("start", STARTS)
-def test_rosenbrock_of_100_takes_fewer_than_120_exact_steps(start: str) -> None:
+def test_rosenbrock_of_100_takes_fewer_than_120_steps(start: str, method: str) -> None:
     """The trust-region methods of scipy take 445 from the standard start."""
-    result = newtoncg.minimize(rosenbrock, STARTS[start], method="newton-exact")
+    result = newtoncg.minimize(rosenbrock, STARTS[start], method=method)
     assert result.success
     assert result.nit < 120
 
