@@ -24,7 +24,6 @@ class CGStatus(Status):
     NEGATIVE_CURVATURE = "a direction of nonpositive curvature was met"
     BOUNDARY = "the path left the trust region; the step ends on its boundary"
     ITERATION_LIMIT = "the limit of CG iterations was reached"
-    STAGNATION = "the residual reached its round-off and no longer decreases"
     NONFINITE = "a product or a residual was not finite"
     ZERO_GRADIENT = "the right-hand side is zero"
     INDEFINITE_PRECONDITIONER = "the preconditioner is not positive definite"
@@ -36,7 +35,6 @@ class SearchStatus(Status):
     DECREASE = "the loss decreased sufficiently"
     ROUND_OFF = "the loss is flat to its round-off; the step was accepted by its slope"
     NO_DECREASE = "no trial point decreased the loss sufficiently"
-    NO_DESCENT = "the direction is no descent direction"
     NONFINITE = "no trial point had a finite loss"
     EVALUATION_LIMIT = "the limit of evaluations was reached within the line search"
 

@@ -36,7 +36,7 @@ class Settings:
         globalization: What makes steps safe.
         forcing: How accurately the Newton systems are solved.
         solver: What solves the Newton systems.
-        newton: Whether the ladder has its first rung; without it the method is L-BFGS.
+        newton: Whether the ladder has its first rung; without it the method is a quasi-Newton one.
         max_iterations: The limit of iterations, ``>= 1``.
         max_evaluations: The limit of forward passes; infinite for none.
         max_cg_iterations: The limit of products of one solve, ``>= 1``.

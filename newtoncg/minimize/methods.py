@@ -38,6 +38,8 @@ class Method:
         globalization: What makes its steps safe unless an option says otherwise.
         newton: Whether it takes Newton steps at all.
         solver: What solves its Newton systems.
+        scaling: How the dense inverse Hessian of a quasi-Newton method is scaled; None where it keeps pairs.
+        residuals: Whether the function returns residuals, half of whose square is minimized.
         takes_bounds: Whether it keeps to bounds where there are any.
     """
 

@@ -201,7 +201,7 @@ def warn_of_differences(reason: str, source: CurvatureSource = CurvatureSource.D
     logger.info("exact Hessian-vector products given up: %s", reason)
     advice = ' Pass curvature="finite-difference" to choose them without this warning.'
     warnings.warn(
-        f"{reason} NewtonCG goes on with differences of gradients: one gradient a product, about half of the "
+        f"{reason} From now on products are differences of gradients: one gradient each, about half of the "
         f"digits.{advice if source is CurvatureSource.DIFFERENCES else ''}",
         CurvatureWarning,
         stacklevel=3,

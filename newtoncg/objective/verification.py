@@ -24,9 +24,9 @@ RANDOMNESS = 1e-3
 """Our choice: the relative change of the gradient at one point from call to call that is more than round-off."""
 
 RANDOM_FUNCTION = (
-    "The closure gives another gradient when it is called again at the same point: it draws random numbers that torch, "
-    "numpy and random do not know of (a generator of its own, a data loader inside), so that no two of its values can "
-    "be compared; draw them before the step."
+    "The function or closure gives another gradient when it is called again at the same point: it draws random numbers "
+    "that differ from call to call (minimize replays none; NewtonCG replays those of torch, numpy and random, and no "
+    "generator of its own or data loader inside), so that no two of its values can be compared; draw them before."
 )
 
 SMOOTH = 1e-4

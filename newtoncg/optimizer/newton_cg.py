@@ -126,28 +126,9 @@ class NewtonCG(Optimizer):
         process_group: ProcessGroupChoice = "default",
         **unknown: Any,  # noqa: ANN401 (refused by name)
     ) -> None:
-        named, self._custom = plain_preconditioner(preconditioner)
-        defaults = {
-            "lr": lr,
-            "max_iter": max_iter,
-            "max_eval": max_eval,
-            "max_cg_iter": max_cg_iter,
-            "tolerance_grad": tolerance_grad,
-            "tolerance_change": tolerance_change,
-            "history_size": history_size,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-            "curvature": curvature,
-            "globalization": globalization,
-            "preconditioner": named,
-            "forcing": forcing,
-            "check": check,
-            "second_order": second_order,
-            "x_scale": x_scale,
-            "lower": lower,
-            "upper": upper,
-        }
-        defaults = {name: plain(value) for name, value in defaults.items()}
+        given = locals()
+        given["preconditioner"], self._custom = plain_preconditioner(preconditioner)
+        defaults = {name: plain(given[name]) for name in OPTIONS}
         validate(defaults, unknown)
         self._report: StepReport | None = None
         self._processes = ProcessesChoice(process_group)

@@ -95,8 +95,7 @@ class ScipyMethod:
                 f"method {self.name!r} needs the gradient: pass jac=callable, or jac=True with a fun that returns "
                 "value and gradient; for differences pass jac=lambda x: scipy.optimize.approx_fprime(x, fun)"
             )
-        options = {name: native(value) for name, value in options.items()}
-        tol = options.pop("gtol", options.pop("tol", None))
+        tol = native(options.pop("gtol", options.pop("tol", None)))
         disp, return_all = options.pop("disp", False), options.pop("return_all", False)
         start = torch.from_numpy(np.array(x0, dtype=np.float64))
         function = NumpyFunction(
@@ -144,7 +143,7 @@ class ScipyMethod:
     def _options(self, options: dict[str, Any]) -> Options:
         """Our options from scipy's; a warning for what is neither's."""
         method = METHOD_TABLE[self.name]
-        given = {NAMES.get(name, name): value for name, value in options.items() if value is not None}
+        given = {NAMES.get(name, name): native(value) for name, value in options.items() if value is not None}
         region = {ours: given.pop(theirs) for theirs, ours in REGION_NAMES.items() if theirs in given}
         known = {field.name for field in fields(Options)} - FOREIGN
         unknown = sorted(name for name in given if name not in known)
