@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from newtoncg._typing import TensorFunction
 from newtoncg.krylov import CurvaturePairs
 from newtoncg.linear_operator import FunctionOperator, LinearOperator
@@ -22,7 +24,7 @@ class CustomPreconditioner:
     product: TensorFunction
 
     def __post_init__(self) -> None:
-        if not callable(self.product):
+        if isinstance(self.product, type) or not callable(self.product):
             raise TypeError(
                 f"a preconditioner must be a name, a config object or a callable v -> Pv; received {self.product!r} "
                 f"of type {type(self.product).__name__}"
@@ -49,4 +51,25 @@ class CustomPreconditioner:
     def operator(self, memory: PreconditionerMemory) -> LinearOperator:
         """The callable as an operator of the size, dtype and device of the unknowns."""
         like = memory.vectors
-        return FunctionOperator(self.product, like.shape[1], like.dtype, like.device)
+        return FunctionOperator(self._checked_product, like.shape[1], like.dtype, like.device)
+
+    def _checked_product(self, vector: Tensor) -> Tensor:
+        version, result = vector._version, self.product(vector)
+        given: object = result
+        if vector._version != version:
+            raise ValueError(
+                "the preconditioner changed the vector that it was given, which the solver goes on with: return a new "
+                "tensor, such as 2 * v for v.mul_(2)"
+            )
+        if not isinstance(given, Tensor):
+            raise TypeError(
+                f"the preconditioner returned {given!r} of type {type(given).__name__}; it must return a tensor like "
+                "the vector that it is given"
+            )
+        if (result.shape, result.dtype, result.device) != (vector.shape, vector.dtype, vector.device):
+            raise ValueError(
+                f"the preconditioner returned a tensor of shape {tuple(result.shape)}, {result.dtype}, on "
+                f"{result.device} for a vector of shape {tuple(vector.shape)}, {vector.dtype}, on {vector.device}: "
+                "return one like it"
+            )
+        return result

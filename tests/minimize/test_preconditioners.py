@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -123,3 +124,21 @@ def test_lbfgs_learns_from_solves_and_spends_nothing() -> None:
     result = newtoncg.minimize(rosenbrock, start(40), preconditioner=LBFGSPreconditioner(), check="never")
     assert result.success
     assert result.nhev == result.report.cg_iterations
+
+
+@pytest.mark.parametrize(
+    ("product", "error", "message"),
+    [
+        (lambda v: v[:2], ValueError, r"tensor of shape \(2,\).*for a vector of shape \(6,\)"),
+        (lambda v: v.float(), ValueError, r"float32.*for a vector of shape \(6,\), torch\.float64"),
+        (lambda v: None, TypeError, "returned None of type NoneType; it must return a tensor"),
+        (lambda v: v.numpy(), TypeError, "of type ndarray; it must return a tensor"),
+        (lambda v: v.mul_(2.0), ValueError, "changed the vector that it was given.*return a new"),
+        (Jacobi, TypeError, "received <class 'newtoncg.*Jacobi'>"),
+    ],
+)
+def test_a_callable_that_returns_what_is_no_product_is_refused(
+    product: Callable[[Tensor], object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        newtoncg.minimize(rosenbrock, start(), method="trust-ncg", preconditioner=product)
