@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from newtoncg.batched.blurred import ratios_by_slopes, told_by_slopes
 from newtoncg.batched.cg import BatchedSolve, batched_cg
 from newtoncg.batched.function import BatchedEvaluation, BatchedFunction
 from newtoncg.batched.ladder import lower_step
@@ -103,6 +104,16 @@ class _Step:
         return _Step(vector, self.length * factor, self.slope * factor, predicted)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """The losses of trial points, the reductions, their ratios to the predicted ones, and which slopes told."""
+
+    values: Tensor
+    actual: Tensor
+    ratio: Tensor
+    by_slopes: Tensor
+
+
 def _first_steps(at: Problems, solve: BatchedSolve) -> _Step:
     """The steps of the solves, followed along negative curvature: :func:`newtoncg.iteration.directions.newton_step`."""
     d = solve.direction
@@ -142,18 +153,16 @@ class _Trials:
         while len(places):
             trial += 1
             points = self.at.points[places] + step.vector
-            values = self._evaluate(points, places, keep=trial == 1)
-            actual = self.at.values[places] - values
-            ratio = self.region.reduction_ratio(actual, step.predicted, self.at.values[places], round_off=round_off)
-            accepted = self.region.accepts(ratio, actual)
-            shorter = self.region.shrunk(step.length, actual=actual, slope=step.slope)
+            one = self._judged(places, points, step, keep=trial == 1)
+            accepted = self.region.accepts(one.ratio, one.actual)
+            shorter = self.region.shrunk(step.length, actual=one.actual, slope=step.slope)
             radius = self.radii[places]
             bound = where(torch.isfinite(radius), radius, FIRST_RADIUS * step.length)
-            longer = self.region.grown(bound, step.length, ratio, on_boundary=held_back)
-            self.radii[places] = where(accepted & ~(ratio < 0.25), longer, shorter)
+            longer = self.region.grown(bound, step.length, one.ratio, on_boundary=held_back)
+            self.radii[places] = where(accepted & ~(one.ratio < 0.25), longer, shorter)
             self.points[places] = torch.where(accepted[:, None], points, self.points[places])
-            self.values[places] = torch.where(accepted, values, self.values[places])
-            self.accepted[places] = accepted
+            self.values[places] = torch.where(accepted, one.values, self.values[places])
+            self.accepted[places], self.awaited[places] = accepted, ~(one.by_slopes & accepted)
             if trial == 1:
                 self.at_first[places] = accepted
             hopeless = (step.predicted <= noise[places]) & (trial >= TRIALS_IN_NOISE)
@@ -207,6 +216,25 @@ class _Trials:
         vector = torch.where(on_path[:, None], cut, scaled.vector)
         predicted = where(on_path, predicted, scaled.predicted)
         return _Step(vector, row_norm(vector), row_dot(self.at.gradients[places], vector), predicted)
+
+    def _judged(self, places: Tensor, points: Tensor, step: _Step, *, keep: bool) -> _Judged:
+        """Evaluate trial points, and judge them: where the losses cannot tell by the slopes."""
+        before, values = self.at.values[places], self._evaluate(points, places, keep=keep)
+        actual, round_off = before - values, torch.finfo(points.dtype).eps
+        ratio = self.region.reduction_ratio(actual, step.predicted, before, round_off=round_off)
+        by_slopes = told_by_slopes(before, values, step.predicted, points.dtype, monotone=self.region.monotone)
+        these = by_slopes.nonzero().flatten()
+        if not len(these):
+            return _Judged(values, actual, ratio, by_slopes)
+        at, predicted = places[these], step.predicted[these]
+        if keep and self.evaluation is not None:
+            after = self.evaluation.gradient()[these]
+        else:
+            after = self.function.gradient_at(points[these], self.at.rows[at])
+        self.njev[at] += 1
+        own = ratios_by_slopes(points[these] - self.at.points[at], self.at.gradients[at], after, predicted)
+        actual, ratio = actual.index_put((these,), own * predicted), ratio.index_put((these,), own)
+        return _Judged(values, actual, ratio, by_slopes)
 
     def _evaluate(self, points: Tensor, places: Tensor, *, keep: bool) -> Tensor:
         """The values at trial points; the first evaluation keeps its graph, which serves the next iteration."""

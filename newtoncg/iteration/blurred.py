@@ -7,6 +7,7 @@ import sys
 
 import torch
 
+from newtoncg.elementwise import Number, maximum
 from newtoncg.iteration.iterate import Iterate
 from newtoncg.objective import Evaluation
 from newtoncg.vectors import host, infinity_norm, scaled_norm
@@ -23,10 +24,26 @@ BEYOND = 10.0
 """Our choice: so many times its noise the loss may change where the gradient falls by as much beyond that."""
 
 
-def noise_of(at: Iterate) -> float:
-    """How far the loss may be wrong at the present iterate: as assumed, or as measured where that is more.
+def assumed_noise(value: Number, dtype: torch.dtype, *, round_off: float | None = None) -> Number:
+    """How far a loss may be wrong, where nothing has been measured.
 
     Losses below the smallest normal number lose their digits, and become zero long before their gradients do.
+
+    Args:
+        value: The loss, or those of many problems.
+        dtype: That of the points.
+        round_off: The unit round-off of the dtype that the loss is computed in; None for that of the points.
+
+    Returns:
+        The noise, ``> 0``.
+    """
+    numbers = torch.finfo(dtype)
+    eps = numbers.eps if round_off is None else round_off
+    return maximum(max(BLUR * eps, math.pow(eps, 2.0 / 3.0)) * abs(value), numbers.tiny)
+
+
+def noise_of(at: Iterate) -> float:
+    """How far the loss may be wrong at the present iterate: as assumed, or as measured where that is more.
 
     Args:
         at: The present iterate.
@@ -34,8 +51,7 @@ def noise_of(at: Iterate) -> float:
     Returns:
         The noise, ``> 0``.
     """
-    eps, tiny = at.objective.round_off, torch.finfo(at.point.dtype).tiny
-    return max(max(BLUR * eps, math.pow(eps, 2.0 / 3.0)) * abs(at.value), at.settings.loss_noise, tiny)
+    return max(assumed_noise(at.value, at.point.dtype, round_off=at.objective.round_off), at.settings.loss_noise)
 
 
 def is_blurred(at: Iterate, predicted: float) -> bool:
