@@ -153,7 +153,8 @@ def _without_radius(state: SolverState) -> SolverState:
 def _afresh(state: SolverState) -> SolverState:
     """The state without anything that steps within noise have taught it."""
     inverse = None if state.inverse is None else state.inverse.afresh()
-    return replace(_without_radius(state), memory=state.memory.afresh(), inverse=inverse, step=None, gradient=None)
+    fresh = replace(_without_radius(state), memory=state.memory.afresh(), inverse=inverse)
+    return replace(fresh, step=None, gradient=None, step_norm=0.0)
 
 
 def _progress(objective: Objective, settings: Settings, total: StepReport | None = None) -> Progress[float]:
