@@ -14,6 +14,7 @@ from newtoncg.iteration.iterate import Iterate
 from newtoncg.iteration.line_search_newton import descend
 from newtoncg.iteration.newton_system import Solve, System, reach, solve_by
 from newtoncg.iteration.taken import Taken, accepted, with_damping
+from newtoncg.iteration.trust_region_newton import TRIALS_IN_NOISE
 from newtoncg.krylov import CGResult, LanczosLimits, LanczosModel, cubic
 from newtoncg.krylov.secular import LARGEST
 from newtoncg.status import Rung
@@ -37,9 +38,7 @@ def cubic_step(at: Iterate, config: Cubic) -> Taken:
 
     def sigma(model: LanczosModel) -> float:
         if not weights:
-            curvature, unit = model.process.alphas[0], host(model.process.basis[0].norm())[0]
-            first = config.first_sigma(curvature, model.process.first, reach(at) / unit)
-            weights.append(config.sigma or first)
+            weights.append(config.sigma or _first_sigma(at, config, model))
         return weights[0]
 
     def solver(system: System) -> CGResult:
@@ -67,6 +66,12 @@ def cubic_step(at: Iterate, config: Cubic) -> Taken:
     return descend(at, lower_rungs(at, solve), search, solve=solve, reasons=reasons)
 
 
+def _first_sigma(at: Iterate, config: Cubic, model: LanczosModel) -> float:
+    """The weight of a first step here."""
+    curvature, unit = model.process.alphas[0], host(model.process.basis[0].norm())[0]
+    return config.first_sigma(curvature, model.process.first, reach(at) / unit)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Step:
     """A trial step, its length in the model's norm, ``g's``, and the reduction of the cubic model."""
@@ -81,6 +86,7 @@ def _trials(at: Iterate, config: Cubic, solve: Solve, model: LanczosModel, sigma
     """Try minimizers of the model for ever larger weights until one is accepted; None where none is."""
     rules = TrustRegion(acceptance=config.acceptance, noise=config.noise, monotone=config.monotone)
     round_off = at.objective.round_off
+    noise = config.noise * round_off * abs(at.value)
     for trial in range(1, at.trials_left(config.max_evaluations) + 1):
         step = _step(at, model, sigma)
         after = at.objective.evaluate(at.point + step.vector)
@@ -92,9 +98,11 @@ def _trials(at: Iterate, config: Cubic, solve: Solve, model: LanczosModel, sigma
         if rules.accepts(ratio, actual) and not at.admits(after):
             ratio = actual = math.nan
         if rules.accepts(ratio, actual):
-            taken = accepted(at, after, solve, rung=Rung.NEWTON_CG, step_length=1.0)
-            return with_damping(taken, config.after(sigma, ratio), ratio)
-        if trial >= 3 and step.predicted <= config.noise * round_off * abs(at.value):
+            taken, later = accepted(at, after, solve, rung=Rung.NEWTON_CG, step_length=1.0), config.after(sigma, ratio)
+            if after.value == at.value and later < sigma:  # what led to a plateau is of no use there
+                later = min(later, _first_sigma(at, config, model))
+            return with_damping(taken, later, ratio)
+        if trial >= TRIALS_IN_NOISE and max(step.predicted, abs(after.value - at.value)) <= noise:
             return None
         target = rules.shrunk(step.length, actual=actual, slope=step.slope)
         if not 0.0 < target < math.inf:

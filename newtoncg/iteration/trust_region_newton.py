@@ -20,7 +20,7 @@ from newtoncg.status import Rung
 from newtoncg.vectors import dot, host, norm
 
 TRIALS_IN_NOISE = 3
-"""Our choice: where the predicted reduction is below the round-off of the loss, ever shorter steps decide nothing."""
+"""Our choice: where both reductions are below the round-off of the loss, ever shorter steps decide nothing."""
 
 FIRST_RADIUS = 10.0
 """Our choice: the first radius, in lengths of the first accepted step, where that step had no radius."""
@@ -80,8 +80,8 @@ class _Step:
 
 def trial_steps(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -> Taken | None:
     """Try steps of the model, each shorter than the last, until one is accepted; None where none is."""
-    step, round_off = _first_step(at, solve), at.objective.round_off
-    held_back = solve.result.on_boundary
+    step, held_back = _first_step(at, solve), solve.result.on_boundary
+    noise = region.noise * at.objective.round_off * abs(at.value)
     for trial in range(1, at.trials_left(region.max_evaluations) + 1):
         after = at.objective.evaluate(at.along(step.vector))
         actual = at.value - after.value
@@ -102,7 +102,7 @@ def trial_steps(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -
             taken = accepted(at, further, solve, rung=Rung.NEWTON_CG, step_length=1.0)
             lasting = solve.preconditioned or at.settings.preconditioner is None
             return with_radius(replace(taken, predicted=step.predicted + more), radius, ratio, lasting=lasting)
-        if trial >= TRIALS_IN_NOISE and step.predicted <= region.noise * round_off * abs(at.value):
+        if trial >= TRIALS_IN_NOISE and max(step.predicted, abs(after.value - at.value)) <= noise:
             return None
         radius = region.shrunk(step.length, actual=actual, slope=step.slope)
         if not step.length > 0.0:  # its square is rounded to zero

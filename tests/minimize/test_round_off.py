@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import newtoncg
-from newtoncg.globalization import LineSearch
+from newtoncg.globalization import Cubic, LineSearch, TrustRegion
 from tests.problems import Problem, by_name
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -230,6 +230,7 @@ BY_SLOPES = [
     ("nist_eckerle4_1", torch.float64, "newton-exact"),
     ("nist_eckerle4_1", torch.float32, "newton-exact"),
     ("nist_rat43_1", torch.float32, "newton-exact"),
+    ("nist_rat42_1", torch.float64, "cubic-newton"),
 ]
 """Minima whose loss is a constant to its last digit far around them, plateaus, and a loss that is zero by luck."""
 
@@ -241,6 +242,29 @@ def test_trust_regions_and_cubic_models_go_on_by_slopes(name: str, dtype: torch.
     result = newtoncg.minimize(problem.fun, problem.start(dtype=dtype), tol=0.0, check="never", method=method)
     assert float(result.jac.double().norm()) <= permitted(problem, result.x)
     assert result.nfev < 400
+
+
+@pytest.mark.parametrize(
+    ("method", "globalization"),
+    [
+        ("trust-ncg", TrustRegion(radius=1e6, monotone=False)),
+        ("trust-krylov", TrustRegion(radius=1e6, monotone=False)),
+        ("newton-exact", TrustRegion(radius=1e6, monotone=False)),
+        ("cubic-newton", Cubic(sigma=1e-42, monotone=False)),
+    ],
+)
+def test_a_cliff_beyond_a_plateau_is_no_noise(method: str, globalization: TrustRegion | Cubic) -> None:
+    """However little a step promises, one that raises the loss has been too long, not one too many."""
+
+    def cliff(x: Tensor) -> Tensor:
+        return (1.0 - 1e-30 * (x + 0.5 * x.square()) + torch.relu(x - 2.0).square()).sum()
+
+    result = newtoncg.minimize(
+        cliff, torch.zeros(1, dtype=torch.float64), tol=0.0, check="never", method=method, globalization=globalization,
+        max_iter=1,
+    )  # fmt: skip
+    assert 0.1 < float(result.x) < 2.0
+    assert result.nfev > 5
 
 
 def test_a_loss_of_zero_is_no_end_for_quasi_newton_steps() -> None:
