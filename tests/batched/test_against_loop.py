@@ -97,21 +97,21 @@ SMALL = [problem for problem in PROBLEMS if problem.size <= 12][::3]
 
 
 def test_losses_that_cannot_tell_are_judged_by_slopes() -> None:
-    """Near the minimum of a loss of 1e6, some problems so near that the loss is the same at both ends of the step."""
-    offsets = torch.tensor([1.0, 1e-4, 1e-5, 1e-6], dtype=torch.float64)
+    """Near the minimum of a loss of 1e6 that is wrong by some 1e-7, as if by round-off."""
+    offsets = torch.tensor([1.0, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5], dtype=torch.float64)
     X = 1.0 + offsets[:, None] * torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
 
     def fun(X: Tensor) -> Tensor:
-        return 1e6 + (X - 1.0).cosh().sum(dim=-1)
+        error = 1e-7 * (1e9 * X.detach()).sin().sum(dim=-1)
+        return 1e6 + (X - 1.0).cosh().sum(dim=-1) + error
 
-    options: dict[str, Any] = {"max_iter": 2, "check": "never", "tol": 0.0}
+    options: dict[str, Any] = {"max_iter": 2, "check": "never"}
     result = newtoncg.minimize(fun, X, batched=True, **options)
     for row, x0 in enumerate(X):
         alone = newtoncg.minimize(fun, x0, method="trust-ncg", second_order=False, **options)
         torch.testing.assert_close(result.x[row], alone.x, rtol=1e-14, atol=0.0)
         counts = (int(result.nit[row]), int(result.nfev[row]), int(result.njev[row]))
         assert counts == (alone.nit, alone.nfev, alone.njev), row
-        assert alone.nit == 2
         assert (result.x[row] - 1.0).norm() < 0.5 * (x0 - 1.0).norm()
 
 
