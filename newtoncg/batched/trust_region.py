@@ -165,7 +165,8 @@ class _Trials:
             self.accepted[places], self.awaited[places] = accepted, ~(one.by_slopes & accepted)
             if trial == 1:
                 self.at_first[places] = accepted
-            hopeless = (step.predicted <= noise[places]) & (trial >= TRIALS_IN_NOISE)
+            change = (one.values - self.at.values[places]).abs()
+            hopeless = (maximum(step.predicted, change) <= noise[places]) & (trial >= TRIALS_IN_NOISE)
             again = (~accepted & ~hopeless & (trial < left[places])).nonzero().flatten()
             places, held_back = places[again], torch.ones_like(again, dtype=torch.bool)
             step = self._shorter(select(step, again), places)

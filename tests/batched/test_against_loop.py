@@ -12,6 +12,7 @@ from torch import Tensor
 import newtoncg
 from newtoncg import MinimizeResult
 from newtoncg.batched import BatchedResult
+from newtoncg.globalization import TrustRegion
 from newtoncg.status import Termination
 from tests.problems import PROBLEMS, Problem, by_name
 
@@ -113,6 +114,25 @@ def test_losses_that_cannot_tell_are_judged_by_slopes() -> None:
         counts = (int(result.nit[row]), int(result.nfev[row]), int(result.njev[row]))
         assert counts == (alone.nit, alone.nfev, alone.njev), row
         assert (result.x[row] - 1.0).norm() < 0.5 * (x0 - 1.0).norm()
+
+
+def test_a_cliff_beyond_a_plateau_is_no_noise() -> None:
+    """However little a step promises, one that raises the loss is shortened: by tenths, six times."""
+
+    def cliff(X: Tensor) -> Tensor:
+        return (1.0 - 1e-30 * (X + 0.5 * X.square()) + torch.relu(X - 2.0).square()).sum(dim=-1)
+
+    options: dict[str, Any] = {"max_iter": 1, "check": "never", "tol": 0.0}
+    region = TrustRegion(radius=1e6, monotone=False)
+    result = newtoncg.minimize(
+        cliff, torch.tensor([[0.0], [0.5]], dtype=torch.float64), batched=True, globalization=region, **options
+    )
+    alone = newtoncg.minimize(
+        cliff, torch.zeros(1, dtype=torch.float64), method="trust-ncg", globalization=region, **options
+    )
+    torch.testing.assert_close(result.x[0], alone.x)
+    assert int(result.nfev[0]) == alone.nfev > 5
+    assert bool((result.x > 0.9).all())
 
 
 @pytest.mark.filterwarnings("ignore::newtoncg.CurvatureWarning")
