@@ -61,9 +61,11 @@ def cg(  # noqa: PLR0913 (one solver, its system, its five limits and two observ
     ry_device = dot(r, y)
     (ry,) = host(ry_device)
     path = CGPath(path_limit, norms=None if preconditioner is None else []) if path_limit else None
-    solve = _Solve(ry=ry, radius=radius, tolerance=tolerance, round_off=torch.finfo(b.dtype).eps, path=path)
-    solve.preconditioned, finfo = preconditioner is not None, torch.finfo(b.dtype)
-    solve.tiny, solve.largest = finfo.tiny, finfo.max
+    finfo = torch.finfo(b.dtype)
+    solve = _Solve(
+        ry=ry, radius=radius, tolerance=tolerance, round_off=finfo.eps, tiny=finfo.tiny, largest=finfo.max,
+        preconditioned=preconditioner is not None, path=path,
+    )  # fmt: skip
     status = solve.status_at_start()
     while status is None:
         Ad = A.matvec(d)

@@ -50,7 +50,8 @@ class Options:
 
     Attributes:
         max_iter: The limit of iterations, ``>= 1``.
-        max_eval: The limit of function evaluations, ``>= 1``; None for none.
+        max_eval: The limit of function evaluations, ``>= 1``, looked at after each iteration, which makes one trial at
+            least; None for none.
         max_cg_iter: The limit of products of one solve, ``>= 1``; None for ``max(20, min(10 n, 1000))``.
         tolerance_change: Stop once the loss, or every entry of x, changes by less; 0 never stops.
         history_size: The pairs of the L-BFGS memory, 2 n-vectors each; by default 10, and 100 for ``"enriched"`` as far

@@ -16,7 +16,7 @@ NEARBY = 1e-3
 
 @contextmanager
 def left_as_it_is(leaf: Tensor) -> Iterator[None]:
-    """Refuse a function that writes into its argument: the value would be that of another point.
+    """Refuse a function that writes into its argument, or differentiates it: one more gradient, and no graph left.
 
     Args:
         leaf: What the function is called with inside.
@@ -25,10 +25,15 @@ def left_as_it_is(leaf: Tensor) -> Iterator[None]:
         Nothing.
 
     Raises:
-        ClosureError: It has been written to.
+        ClosureError: It has been written to, or has got a gradient.
     """
     version = leaf._version
     yield
+    if leaf.grad is not None:
+        raise ClosureError(
+            "fun called backward() on what depends on x; minimize differentiates the value that fun returns by itself: "
+            "leave the call out"
+        )
     if leaf._version != version:
         raise ClosureError(
             "fun changed its argument x in place, so that its value is that of another point; it must leave x as it "
@@ -72,7 +77,8 @@ def pulled_back(
     if bool(differs.any()) and _gradient(after, other, torch.ones_like(after)) is None:
         raise ClosureError(
             "fun returned a value that changes with x and has no graph to it, so that its gradient seems to be zero; "
-            "compute it from x by torch operations, without .detach(), .item(), .numpy(), .data or torch.tensor(...)"
+            "compute it from x by torch operations, without .detach(), .item(), .numpy(), .data, torch.tensor(...) "
+            "or torch.no_grad()"
         )
     return torch.zeros_like(leaf)
 

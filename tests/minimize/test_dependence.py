@@ -67,6 +67,17 @@ def test_a_function_that_writes_into_x_is_refused(batched: bool) -> None:
         newtoncg.minimize(shifted, X0.expand(2, 3) if batched else X0, batched=batched)  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_function_that_calls_backward_is_refused(batched: bool) -> None:
+    def differentiated(x: Tensor) -> Tensor:
+        loss = (x - 1.0).square().sum(dim=-1)
+        loss.sum().backward()  # type: ignore[no-untyped-call]  # torch's
+        return loss
+
+    with pytest.raises(newtoncg.ClosureError, match=r"fun called backward\(\)"):
+        newtoncg.minimize(differentiated, X0.expand(2, 3) if batched else X0, batched=batched)  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("options", [{}, {"method": "l-bfgs"}, {"batched": True}])
 def test_inside_inference_mode_gradients_are_what_they_are(options: dict[str, Any]) -> None:
     with torch.inference_mode():
