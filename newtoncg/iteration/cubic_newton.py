@@ -92,7 +92,8 @@ def _trials(at: Iterate, config: Cubic, solve: Solve, model: LanczosModel, sigma
         after = at.objective.evaluate(at.point + step.vector)
         actual = at.value - after.value
         ratio = rules.reduction_ratio(actual, step.predicted, at.value, round_off=round_off)
-        by_slopes = ratio_by_slopes(at, after, step.predicted, monotone=config.monotone)
+        judges = at.goes_on or not rules.accepts(ratio, actual)  # for else no gradient is asked for there
+        by_slopes = ratio_by_slopes(at, after, step.predicted, monotone=config.monotone) if judges else None
         if by_slopes is not None:
             ratio, actual = by_slopes, by_slopes * step.predicted
         if rules.accepts(ratio, actual) and not at.admits(after):

@@ -80,13 +80,14 @@ class _Step:
 
 def trial_steps(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -> Taken | None:
     """Try steps of the model, each shorter than the last, until one is accepted; None where none is."""
-    step, held_back = _first_step(at, solve), solve.result.on_boundary
+    step, held_back, widest = _first_step(at, solve), solve.result.on_boundary, radius
     noise = region.noise * at.objective.round_off * abs(at.value)
     for trial in range(1, at.trials_left(region.max_evaluations) + 1):
         after = at.objective.evaluate(at.along(step.vector))
         actual = at.value - after.value
         ratio, actual_or_since = _ratio(at, region, actual, step.predicted)
-        by_slopes = ratio_by_slopes(at, after, step.predicted, monotone=region.monotone)
+        judges = at.goes_on or not region.accepts(ratio, actual_or_since)  # for else no gradient is asked for there
+        by_slopes = ratio_by_slopes(at, after, step.predicted, monotone=region.monotone) if judges else None
         if by_slopes is not None:
             ratio, actual = by_slopes, by_slopes * step.predicted
             actual_or_since = actual
@@ -99,6 +100,7 @@ def trial_steps(at: Iterate, region: TrustRegion, solve: Solve, radius: float) -
             else:
                 bound = radius if math.isfinite(radius) else FIRST_RADIUS * step.length
                 radius = region.grown(bound, step.length, ratio, on_boundary=held_back)
+            radius = _unblurred(at, step.predicted, radius, widest) if by_slopes is None else radius
             taken = accepted(at, further, solve, rung=Rung.NEWTON_CG, step_length=1.0)
             lasting = solve.preconditioned or at.settings.preconditioner is None
             return with_radius(replace(taken, predicted=step.predicted + more), radius, ratio, lasting=lasting)

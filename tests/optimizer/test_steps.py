@@ -214,3 +214,21 @@ def test_a_step_that_ends_at_once_reports_the_norm_that_ended_it() -> None:
     assert optimizer.report is not None
     assert optimizer.report.gradient_norm == 0.0
     assert optimizer.report.iterations == 0
+
+
+@pytest.mark.parametrize("globalization", ["trust-region", "cubic"])
+def test_a_step_near_the_minimum_still_costs_one_gradient(globalization: str) -> None:
+    """In float32 a step there promises less than may be noise; slopes at its end would cost the backward pass again."""
+    x = torch.nn.Parameter(torch.tensor([1e-3, -2e-3, 1e-3]))
+    opt = newtoncg.NewtonCG([x], globalization=globalization, check="never")
+
+    def closure() -> Tensor:
+        opt.zero_grad()
+        loss: Tensor = 1.0 + (x.cosh() - 1.0).sum()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's
+        return loss
+
+    opt.step(closure)
+    assert float(x.detach().norm()) < 1e-5
+    assert opt.report is not None
+    assert (opt.report.function_evaluations, opt.report.gradient_evaluations) == (2, 1)
