@@ -75,8 +75,9 @@ def minimize(
     the implicit function theorem: one more solve with the Hessian at the solution a backward pass.
 
     Args:
-        fun: Maps a tensor of the shape of x0 (and `args`) to a real scalar tensor, with torch operations; for
-            ``"gauss-newton"``, or None, to the residuals, a real tensor r of any shape, and ``r'r/2`` is minimized.
+        fun: Maps a tensor of the shape of x0 (and `args`) to a real scalar tensor, with torch operations, the same at
+            every call, which leave x as it is; for ``"gauss-newton"``, or None, to the residuals, a real tensor r of
+            any shape, and ``r'r/2`` is minimized.
         x0: The starting point: a float32 or float64 tensor of any shape, left unchanged.
         args: Further arguments of `fun`; as in scipy, what is no tuple is a single one.
         method: ``"enriched"`` (L-BFGS steps, and Newton steps by conjugate gradients where they pay; with bounds it
