@@ -68,7 +68,7 @@ iterations.
   and Murray 2011, without the matrix): rows have a length where the Hessian is indefinite too, and where its diagonal
   vanishes. Where these scales are 1e4 apart the run works in ``z = x / x_scale``: every method then takes the steps
   that it takes in sensible units. The scales are powers of two, so that nothing is rounded by them.
-- Batches (`batched=True`) do the same at their start, problem by problem; the end is looked at by single runs alone.
+- Batches (`batched=True`) do the same, problem by problem.
 - `result.message` says so, `result.x_scale` holds them, ``x_scale=1.0`` switches it off, and a tensor gives scales of
   one's own, as for `scipy.optimize.least_squares`.
 - The default tolerance is then for the gradient in z, as is `result.optimality`; a `tol` that is given is for the

@@ -18,7 +18,13 @@ from newtoncg.batched.result import BatchedResult, Ledger
 from newtoncg.batched.rows import infinity_norms, row_norm
 from newtoncg.batched.trust_region import trust_region_steps
 from newtoncg.globalization import TrustRegion
-from newtoncg.iteration import Settings, attainable_tolerance, own_tolerance, scales_of_rows
+from newtoncg.iteration import (
+    Settings,
+    attainable_tolerance,
+    changed_scales_of_rows,
+    own_tolerance,
+    scales_of_rows,
+)
 from newtoncg.iteration.progress import Progress
 from newtoncg.status import Termination
 
@@ -70,7 +76,7 @@ def run_batch(
     if x0.shape[0]:
         run = _Run(function, chosen, ledger, callback)
         run.start()
-        while len(run.problems):
+        while len(run.problems) or run.begins_again():
             run.iterate()
     return ledger.result(function.calls)
 
@@ -90,6 +96,9 @@ class _Run:
         callback: Callable[[BatchedResult], object] | None,
     ) -> None:
         self.function, self.chosen, self.ledger, self.callback = function, chosen, ledger, callback
+        ends = (Termination.GRADIENT, Termination.ROUND_OFF, Termination.STALLED)
+        self.ends = torch.tensor([code(end) for end in ends], device=ledger.status.device)
+        self.began = torch.zeros_like(ledger.status)  # the iterations of each problem before its present scales
 
     def start(self) -> None:
         """Evaluate all problems at their starts, and check the function there."""
@@ -101,13 +110,52 @@ class _Run:
             require_independent_problems(self.function, self.evaluation)
         finite = torch.isfinite(values) & torch.isfinite(points).all(dim=1)
         asked = self._scale(finite)
-        points = self.evaluation.points.clone()
+        none = torch.zeros_like(self.places)
+        self._begin(self.places, finite, {"nit": none, "nfev": none + 1, "njev": none + finite, "nhev": none + asked})
+        if not self.chosen.verified and len(self.problems):
+            spent, now = verify_products(self.function, self.evaluation, self.places), self.problems
+            self.problems = replace(now, nfev=now.nfev + spent, njev=now.njev + spent)
+
+    def begins_again(self) -> bool:
+        """Go on with problems whose scales no longer fit where they have ended, as single runs do.
+
+        Returns:
+            Whether there are some.
+        """
+        scales = self.ledger.scales
+        if scales is None or self.chosen.tolerance is not None or not self.function.exact:
+            return False
+        ended, counts = torch.isin(self.ledger.status, self.ends), self.ledger.counts
+        ended &= (counts["nit"] > self.began) & (scales != 1.0).any(dim=1) & ~self.function.differenced
+        rows = ended.nonzero()[:, 0]
+        if not len(rows):
+            return False
+        evaluation = self.function.evaluate(self.ledger.points[rows] / scales[rows], rows)
+
+        def products(places: Tensor, vectors: Tensor) -> Tensor:
+            counts["nhev"][rows[places]] += 1
+            return evaluation.products_of(places, vectors)
+
+        found = changed_scales_of_rows(evaluation.gradient(), scales[rows], products)
+        self.began[rows] = counts["nit"][rows]
+        changed = (found != scales[rows]).any(dim=1)
+        rows, found = rows[changed], found[changed]
+        if not len(rows):
+            return False
+        scales[rows] = found
+        self.places = torch.arange(len(rows), device=rows.device)
+        self.evaluation = self.function.evaluate(self.ledger.points[rows] / found, rows)
+        self._begin(rows, torch.ones_like(changed[changed]), {name: count[rows] for name, count in counts.items()})
+        return len(self.problems) > 0
+
+    def _begin(self, rows: Tensor, finite: Tensor, counts: dict[str, Tensor]) -> None:
+        """Problems at the points of the evaluation, with nothing remembered; those that are done are written down."""
+        points, values = self.evaluation.points.clone(), self.evaluation.values
         gradients = torch.where(finite[:, None], self.evaluation.gradient(), torch.nan)
-        round_off, none = torch.finfo(points.dtype).eps, torch.zeros_like(self.places)
-        first = infinity_norms(gradients)
+        round_off, first = torch.finfo(points.dtype).eps, infinity_norms(gradients)
         first_radius = self.chosen.region.radius or math.inf
         self.problems = Problems(
-            rows=self.places,
+            rows=rows,
             points=points,
             values=values,
             gradients=gradients,
@@ -118,16 +166,10 @@ class _Run:
             pairs=BatchedPairs.empty(points, self.chosen.history_size),
             progress=Progress.starting(values, round_off),
             previous=None,
-            nit=none,
-            nfev=none + 1,
-            njev=none + finite,
-            nhev=none + asked,
             status=torch.where(finite, GOES_ON, code(Termination.NONFINITE)),
+            **counts,
         )
         self._end_those_that_are_done()
-        if not self.chosen.verified and len(self.problems):
-            spent, now = verify_products(self.function, self.evaluation, self.places), self.problems
-            self.problems = replace(now, nfev=now.nfev + spent, njev=now.njev + spent)
 
     def _given_or(self, own: Tensor) -> Tensor:
         """The user's gradient tolerance for each problem, or our own."""

@@ -5,7 +5,7 @@ from newtoncg.iteration.report import StepReport
 from newtoncg.iteration.settings import Settings, Solver
 from newtoncg.iteration.state import SolverState
 from newtoncg.iteration.tolerance import attainable_tolerance, own_tolerance
-from newtoncg.iteration.units import changed_scales, own_scales, scales_of_rows
+from newtoncg.iteration.units import changed_scales, changed_scales_of_rows, own_scales, scales_of_rows
 
 __all__ = [
     "Outcome",
@@ -15,6 +15,7 @@ __all__ = [
     "StepReport",
     "attainable_tolerance",
     "changed_scales",
+    "changed_scales_of_rows",
     "own_scales",
     "own_tolerance",
     "run",

@@ -72,17 +72,34 @@ def changed_scales(objective: Objective, evaluation: Evaluation, scales: Tensor)
     """
     if objective.source is not CurvatureSource.EXACT:
         return None
-    operator, generator = objective.curvature(evaluation), torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, evaluation.point.shape, generator=generator, device="cpu") * 2.0 - 1.0
-    lengths = operator.matvec(signs.to(evaluation.point))
-    lost = (lengths == 0.0) & (evaluation.gradient() != 0.0)
-    if not (bool(lost.any()) or _spread(lengths) >= CHANGED * CHANGED):  # a scale is the root of a length
-        return None
-    change = equilibration(operator)
-    if change is None:
-        return None
-    change = torch.where(lost, 1.0 / scales, change)
-    return scales * change if _spread(change) >= CHANGED else None
+    operator, gradients = objective.curvature(evaluation), evaluation.gradient()[None]
+    found = changed_scales_of_rows(gradients, scales[None], lambda _, vectors: operator.matvec(vectors[0])[None])[0]
+    return None if torch.equal(found, scales) else found
+
+
+def changed_scales_of_rows(gradients: Tensor, scales: Tensor, products: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The same for k problems at once.
+
+    Args:
+        gradients: Where they have ended, in the scaled variables, shape ``(k, n)``.
+        scales: The scales, shape ``(k, n)``.
+        products: Takes places among them, shape ``(j,)``, and vectors, shape ``(j, n)``: each Hessian times its row.
+
+    Returns:
+        The scales, shape ``(k, n)``; the old ones where they are right.
+    """
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, gradients.shape[1:], generator=generator, device="cpu").to(gradients) * 2.0 - 1.0
+    lengths = products(torch.arange(len(gradients), device=gradients.device), signs.expand_as(gradients))
+    lost = (lengths == 0.0) & (gradients != 0.0)
+    suspect = (lost.any(dim=1) | (_spreads(lengths) >= CHANGED * CHANGED)).nonzero()[:, 0]  # a scale is a length's root
+    if not len(suspect):
+        return scales
+    change = equilibrations(lambda vectors: products(suspect, vectors), gradients[suspect])
+    change = torch.where(lost[suspect], 1.0 / scales[suspect], change)
+    found, apart = scales.clone(), (_spreads(change) >= CHANGED) & ~change.isnan().any(dim=1)
+    found[suspect] = torch.where(apart[:, None], scales[suspect] * change, scales[suspect])
+    return found
 
 
 def scales_of_rows(gradients: Tensor, products: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
