@@ -100,7 +100,7 @@ def run(
         gradient = settings.projected(evaluation.point, evaluation.gradient())
         gradient_norm, unseen = scaled_norm(gradient), untouched(gradient, unseen, settings.second_order)
         termination = _converged(gradient, gradient_norm, settings)
-        if termination is None and progress.stalls(state.recent.reference(evaluation.value), gradient_norm):
+        if termination is None and progress.stalls(_watched(evaluation, state, settings), gradient_norm):
             termination = Termination.ROUND_OFF
         at = Iterate(
             objective=objective, evaluation=evaluation, state=state, settings=settings, gradient_norm=gradient_norm,
@@ -176,6 +176,11 @@ def _progress(objective: Objective, settings: Settings, total: StepReport | None
     if total is not None and not settings.newton:
         progress.patience = max(progress.patience, int(TRIES * total.iterations))
     return progress
+
+
+def _watched(evaluation: Evaluation, state: SolverState, settings: Settings) -> float:
+    """The loss that must fall: the highest of the memory that the run has, not of what a valley lends it."""
+    return evaluation.value if settings.memory == 1 else state.recent.reference(evaluation.value)
 
 
 def _step(at: Iterate) -> Taken:

@@ -267,6 +267,15 @@ def test_a_cliff_beyond_a_plateau_is_no_noise(method: str, globalization: TrustR
     assert result.nfev > 5
 
 
+def test_a_valley_in_which_every_step_lowers_the_loss_is_no_end() -> None:
+    """Beyond a plateau; the highest loss of the ten that a valley's tests compare with is that of ten steps before."""
+    problem = by_name("nist_mgh17_1")
+    result = newtoncg.minimize(
+        problem.fun, problem.start(dtype=torch.float32), tol=0.0, check="never", method="newton-exact"
+    )
+    assert result.fun < 1e-4
+
+
 def test_a_loss_of_zero_is_no_end_for_quasi_newton_steps() -> None:
     """The fourth powers are zero in float32 long before the cubes."""
     problem = by_name("quartic_sum")
