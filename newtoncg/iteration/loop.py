@@ -100,7 +100,10 @@ def run(
         gradient = settings.projected(evaluation.point, evaluation.gradient())
         gradient_norm, unseen = scaled_norm(gradient), untouched(gradient, unseen, settings.second_order)
         termination = _converged(gradient, gradient_norm, settings)
-        if termination is None and progress.stalls(_watched(evaluation, state, settings), gradient_norm):
+        recent = state.recent
+        if termination is None and progress.stalls(
+            recent.reference(evaluation.value), gradient_norm, len(recent.losses)
+        ):
             termination = Termination.ROUND_OFF
         at = Iterate(
             objective=objective, evaluation=evaluation, state=state, settings=settings, gradient_norm=gradient_norm,
@@ -158,7 +161,7 @@ def _afresh(state: SolverState) -> SolverState:
 
 
 def _progress(objective: Objective, settings: Settings, total: StepReport | None = None) -> Progress[float]:
-    """The watch for the end by round-off: over the highest loss of a memory, which falls once in its length.
+    """The watch for the end by round-off.
 
     Where the loss no longer tells, methods without products get more tries the longer they have taken so far: their
     gradients rise many times between falls.
@@ -172,15 +175,9 @@ def _progress(objective: Objective, settings: Settings, total: StepReport | None
         The watch.
     """
     progress = Progress.starting(0.0, objective.round_off)
-    progress.patience += settings.memory - 1
     if total is not None and not settings.newton:
         progress.patience = max(progress.patience, int(TRIES * total.iterations))
     return progress
-
-
-def _watched(evaluation: Evaluation, state: SolverState, settings: Settings) -> float:
-    """The loss that must fall: the highest of the memory that the run has, not of what a valley lends it."""
-    return evaluation.value if settings.memory == 1 else state.recent.reference(evaluation.value)
 
 
 def _step(at: Iterate) -> Taken:

@@ -37,11 +37,20 @@ class Progress(Generic[Number]):
         unknown = constant(math.inf, like)
         return cls(unknown, unknown, constant(0.0, like), round_off)
 
-    def stalls(self, value: Number, gradient_norm: Number) -> Number:
-        """Take note of an iterate; nonzero once there has been no progress for too long."""
+    def stalls(self, value: Number, gradient_norm: Number, reach: int = 0) -> Number:
+        """Take note of an iterate; nonzero once there has been no progress for too long.
+
+        Args:
+            value: The loss, or the highest of the last ones, which falls once in their number.
+            gradient_norm: ``|g|``.
+            reach: How many iterations back that loss may lie.
+
+        Returns:
+            1 or 0.
+        """
         lower = (value < self.value - 10.0 * self.round_off * abs(self.value)) | (self.value == math.inf)
         progressed = lower | (gradient_norm < 0.9 * self.gradient_norm)
         self.idle = where(progressed, 0.0, self.idle + 1.0)
         self.value = minimum(self.value, value)
         self.gradient_norm = where(progressed, minimum(self.gradient_norm, gradient_norm), self.gradient_norm)
-        return where(self.idle >= self.patience, 1.0, constant(0.0, value))
+        return where(self.idle >= self.patience + reach, 1.0, constant(0.0, value))
