@@ -100,10 +100,7 @@ def run(
         gradient = settings.projected(evaluation.point, evaluation.gradient())
         gradient_norm, unseen = scaled_norm(gradient), untouched(gradient, unseen, settings.second_order)
         termination = _converged(gradient, gradient_norm, settings)
-        recent = state.recent
-        if termination is None and progress.stalls(
-            recent.reference(evaluation.value), gradient_norm, len(recent.losses)
-        ):
+        if termination is None and _stalls(progress, state, evaluation.value, gradient_norm):
             termination = Termination.ROUND_OFF
         at = Iterate(
             objective=objective, evaluation=evaluation, state=state, settings=settings, gradient_norm=gradient_norm,
@@ -178,6 +175,12 @@ def _progress(objective: Objective, settings: Settings, total: StepReport | None
     if total is not None and not settings.newton:
         progress.patience = max(progress.patience, int(TRIES * total.iterations))
     return progress
+
+
+def _stalls(progress: Progress[float], state: SolverState, value: float, gradient_norm: float) -> bool:
+    """Whether there has been no progress for too long; the highest loss of a memory falls once in its length."""
+    recent = state.recent
+    return progress.stalls(recent.reference(value), gradient_norm, reach=len(recent.losses)) > 0.0
 
 
 def _step(at: Iterate) -> Taken:
