@@ -6,6 +6,7 @@ Every parameter holds its own part of the vectors and a copy of the numbers, und
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, TypeAlias
@@ -39,6 +40,11 @@ def _recent_numbers(recent: RecentSteps) -> dict[str, float]:
     return numbers
 
 
+def _fall_numbers(fall: GradientFall) -> dict[str, float]:
+    """How far the gradient has fallen, in finite numbers; 0 before the first point."""
+    return {"fall_lowest": fall.lowest if math.isfinite(fall.lowest) else 0.0, "fall_idle": fall.idle}
+
+
 def _pace_numbers(pace: Pace | None) -> dict[str, float]:
     """Where the enriched method stands, in plain numbers; ``pace_known`` is 0 before its first step."""
     numbers = {f"pace_{name}": float(value) for name, value in asdict(pace or Pace(value=0.0, end=0.0)).items()}
@@ -66,7 +72,7 @@ def initial_entry(parameter: Tensor, history_size: int, capacity: int = 0) -> En
         "damping": 0.0, "factorize_below": 0.0, "scaled": 0,
         "forcing_gradient_norm": 0.0, "forcing_residual_norm": 0.0, "forcing_term": 0.0, "source": 0, "verified": 0,
         "preconditioner_rows": -1, "preconditioner_scale": 1.0, "preconditioner_age": 0,
-        "fall_lowest": NO_FALL.lowest, "fall_idle": 0, **_recent_numbers(NO_STEPS), **_pace_numbers(None),
+        **_fall_numbers(NO_FALL), **_recent_numbers(NO_STEPS), **_pace_numbers(None),
     }  # fmt: skip
     return {**vectors, **blocks, **numbers}
 
@@ -142,7 +148,7 @@ def solver_state_of(
         factorize_below=float(first["factorize_below"]) or None,
         preconditioner=_preconditioner_of(entries, parameters, capacity),
         recent=_recent_of(first),
-        fall=GradientFall(lowest=float(first["fall_lowest"]), idle=int(first["fall_idle"])),
+        fall=GradientFall(lowest=float(first["fall_lowest"]) or math.inf, idle=int(first["fall_idle"])),
         pace=_pace_of(first),
         x_scale=x_scale if first["scaled"] else None,
     )
@@ -197,9 +203,9 @@ def entries_of(
     ``has_last``; ``radius``, ``damping``, ``factorize_below``, ``step_norm`` and ``forcing_*`` are those of the last
     step, 0 where there is none; ``preconditioner_vectors`` holds ``preconditioner_rows`` vectors, -1 before the first
     solve, beside their scale and age; ``recent_*`` holds the steps that non-monotone tests remember, oldest first;
-    ``fall_*`` say how far the gradient has fallen, for a trust region's patience; ``pace_*`` where the enriched method
-    stands; ``x_scale`` holds the scales of the variables that all of this is in, if ``scaled``; ``source`` and
-    ``verified`` say where products come from and whether they were compared with differences.
+    ``fall_*`` say how far the gradient has fallen, for a trust region's patience, 0 before the first point; ``pace_*``
+    where the enriched method stands; ``x_scale`` holds the scales of the variables that all of this is in, if
+    ``scaled``; ``source`` and ``verified`` say where products come from and whether they were compared with differences.
 
     Args:
         state: The memory.
@@ -232,8 +238,7 @@ def entries_of(
         "preconditioner_rows": -1 if kept is None else kept.vectors.shape[0],
         "preconditioner_scale": 1.0 if kept is None else kept.scale,
         "preconditioner_age": 0 if kept is None else kept.age,
-        "fall_lowest": state.fall.lowest,
-        "fall_idle": state.fall.idle,
+        **_fall_numbers(state.fall),
         **_recent_numbers(state.recent),
         **_pace_numbers(state.pace),
     }
