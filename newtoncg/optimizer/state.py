@@ -205,7 +205,8 @@ def entries_of(
     solve, beside their scale and age; ``recent_*`` holds the steps that non-monotone tests remember, oldest first;
     ``fall_*`` say how far the gradient has fallen, for a trust region's patience, 0 before the first point; ``pace_*``
     where the enriched method stands; ``x_scale`` holds the scales of the variables that all of this is in, if
-    ``scaled``; ``source`` and ``verified`` say where products come from and whether they were compared with differences.
+    ``scaled``; ``source`` and ``verified`` say where products come from and whether they were compared with
+    differences.
 
     Args:
         state: The memory.
