@@ -1,35 +1,14 @@
-"""Reductions by slopes where the losses cannot tell, row by row: :mod:`newtoncg.iteration.blurred`."""
+"""Reduction ratios by slopes, row by row."""
 
 from __future__ import annotations
 
 import math
 import sys
 
-import torch
 from torch import Tensor
 
 from newtoncg.batched.rows import row_dot
 from newtoncg.elementwise import where
-from newtoncg.iteration.blurred import assumed_noise
-
-
-def told_by_slopes(values: Tensor, after: Tensor, predicted: Tensor, dtype: torch.dtype, *, monotone: bool) -> Tensor:
-    """Which trials are judged by their slopes.
-
-    Args:
-        values: The losses, shape ``(k,)``.
-        after: Those of the trials.
-        predicted: The models' reductions there.
-        dtype: That of the points.
-        monotone: Whether a loss may not rise at all.
-
-    Returns:
-        Flags of shape ``(k,)``.
-    """
-    noise = assumed_noise(values, dtype)
-    change = after - values
-    hides = (predicted <= noise) & (change.abs() <= noise)
-    return (change == 0.0) | (hides & ~(monotone & (change > 0.0)))
 
 
 def ratios_by_slopes(steps: Tensor, gradients: Tensor, after: Tensor, predicted: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from newtoncg.batched.blurred import ratios_by_slopes, told_by_slopes
+from newtoncg.batched.blurred import ratios_by_slopes
 from newtoncg.batched.cg import BatchedSolve, batched_cg
 from newtoncg.batched.function import BatchedEvaluation, BatchedFunction
 from newtoncg.batched.ladder import lower_step
@@ -17,6 +17,7 @@ from newtoncg.batched.rows import along, row_dot, row_norm
 from newtoncg.elementwise import maximum, minimum, where
 from newtoncg.globalization import TrustRegion
 from newtoncg.iteration import Settings
+from newtoncg.iteration.blurred import assumed_noise, is_hidden
 from newtoncg.iteration.trust_region_newton import FIRST_RADIUS, TRIALS_IN_NOISE
 from newtoncg.krylov.forcing import PreviousSolve
 
@@ -223,7 +224,8 @@ class _Trials:
         before, values = self.at.values[places], self._evaluate(points, places, keep=keep)
         actual, round_off = before - values, torch.finfo(points.dtype).eps
         ratio = self.region.reduction_ratio(actual, step.predicted, before, round_off=round_off)
-        by_slopes = told_by_slopes(before, values, step.predicted, points.dtype, monotone=self.region.monotone)
+        noise = assumed_noise(before, points.dtype)
+        by_slopes = is_hidden(-actual, step.predicted, noise, monotone=self.region.monotone)
         these = by_slopes.nonzero().flatten()
         if not len(these):
             return _Judged(values, actual, ratio, by_slopes)

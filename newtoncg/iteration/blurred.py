@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
+from typing import overload
 
 import torch
+from torch import Tensor
 
 from newtoncg.elementwise import Number, maximum
 from newtoncg.iteration.iterate import Iterate
@@ -67,6 +69,26 @@ def is_blurred(at: Iterate, predicted: float) -> bool:
     return predicted <= noise_of(at)
 
 
+@overload
+def is_hidden(change: float, predicted: float, noise: float, *, monotone: bool) -> bool: ...
+@overload
+def is_hidden(change: Tensor, predicted: Tensor, noise: Tensor, *, monotone: bool) -> Tensor: ...
+def is_hidden(change: Number, predicted: Number, noise: Number, *, monotone: bool) -> bool | Tensor:
+    """Whether the loss cannot tell what a step is worth, so that its slopes do.
+
+    Args:
+        change: How far the loss rises.
+        predicted: How far the model says that it falls.
+        noise: How far it may be wrong.
+        monotone: Whether it may not rise at all: then a rise tells.
+
+    Returns:
+        Whether both are noise, or the loss does not change at all; for numbers, or for each of many.
+    """
+    hides = (predicted <= noise) & (abs(change) <= noise)
+    return (change == 0.0) | (hides & ((change < 0.0) | (not monotone)))
+
+
 def ratio_by_slopes(at: Iterate, after: Evaluation, predicted: float, *, monotone: bool) -> float | None:
     """The reduction ratio of a step s where the loss cannot tell it: by ``-(g + g+)'s / 2``, exact for quadratics.
 
@@ -82,9 +104,7 @@ def ratio_by_slopes(at: Iterate, after: Evaluation, predicted: float, *, monoton
     Returns:
         The ratio; NaN where rounding has left no step; None where the loss decides: it tells, or rises and may not.
     """
-    change = after.value - at.value
-    hides = is_blurred(at, predicted) and abs(change) <= noise_of(at)
-    if change != 0.0 and (not hides or (monotone and change > 0.0)):
+    if not is_hidden(after.value - at.value, predicted, noise_of(at), monotone=monotone):
         return None
     step = (after.point - at.point).to(torch.float64)
     length = infinity_norm(step)

@@ -92,9 +92,8 @@ def run(
         The last accepted point, the state after it, and the report.
     """
     objective.box = settings.box
-    total, progress, flattest, gradient_norm = None, _progress(objective, settings), None, math.nan
+    total, flattest, unseen, gradient_norm, progress = None, None, None, math.nan, _progress(objective, settings)
     termination, certificate = _finite(evaluation), CurvatureCertificate() if settings.certifies else None
-    unseen: Tensor | None = None
     while termination is None:
         state = state.learned(evaluation.gradient())
         gradient = settings.projected(evaluation.point, evaluation.gradient())
@@ -131,18 +130,17 @@ def run(
     loss = evaluation.value
     total = total or StepReport(loss=loss, loss_after=loss, gradient_norm=gradient_norm, reason=termination.message)
     total = replace(total, loss_after=loss, termination=termination, certificate=certificate)
-    report = _with_circumstances(total, objective, evaluation, settings)
-    report = report.costing(objective.counts, time.perf_counter() - started)
+    report = _with_circumstances(total, objective, evaluation, settings, time.perf_counter() - started)
     return Outcome(evaluation=evaluation, state=state, report=report)
 
 
 def _with_circumstances(
-    report: StepReport, objective: Objective, evaluation: Evaluation, settings: Settings
+    report: StepReport, objective: Objective, evaluation: Evaluation, settings: Settings, seconds: float
 ) -> StepReport:
-    """The report with where products came from, and how many bounds hold at the end."""
+    """The report with what was spent, where products came from, and how many bounds hold at the end."""
     curvature = CURVATURE_NAMES[objective.source] if settings.makes_products else "none"
     active = 0 if settings.box is None else settings.box.active(evaluation.point)
-    return replace(report, curvature=curvature, active_bounds=active)
+    return replace(report, curvature=curvature, active_bounds=active).costing(objective.counts, seconds)
 
 
 def _without_radius(state: SolverState) -> SolverState:
@@ -239,7 +237,8 @@ def _polished(
     callback: Callable[[Evaluation, StepReport], bool] | None,
 ) -> tuple[Iterate, StepReport | None, Termination]:
     """Where a run ends by round-off, after steps that the gradient alone judges, and whether it has converged there."""
-    while (taken := polished(at)) is not None:
+    taken, solve = polished(at)
+    while taken is not None:
         total, ending = _noted(at, taken, total, callback)
         evaluation, settings = taken.evaluation, at.settings
         gradient = settings.projected(evaluation.point, evaluation.gradient())
@@ -248,7 +247,8 @@ def _polished(
         ending = ending or _converged(gradient, at.gradient_norm, settings)
         if ending is not None:
             return at, total, ending
-    return at, total, Termination.GRADIENT if has_converged(at) else termination
+        taken, solve = polished(at)
+    return at, total, Termination.GRADIENT if has_converged(at, solve) else termination
 
 
 def _exhausted(

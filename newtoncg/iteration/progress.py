@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from newtoncg.elementwise import Number, constant, minimum, where
+from newtoncg.globalization.valley import PROGRESS
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class Progress(Generic[Number]):
             1 or 0.
         """
         lower = (value < self.value - 10.0 * self.round_off * abs(self.value)) | (self.value == math.inf)
-        progressed = lower | (gradient_norm < 0.9 * self.gradient_norm)
+        progressed = lower | (gradient_norm < PROGRESS * self.gradient_norm)
         self.idle = where(progressed, 0.0, self.idle + 1.0)
         self.value = minimum(self.value, value)
         self.gradient_norm = where(progressed, minimum(self.gradient_norm, gradient_norm), self.gradient_norm)

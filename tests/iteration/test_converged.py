@@ -11,7 +11,7 @@ from torch import Tensor
 from newtoncg.globalization import TrustRegion
 from newtoncg.iteration import Settings, SolverState
 from newtoncg.iteration.iterate import Iterate
-from newtoncg.iteration.polish import has_converged
+from newtoncg.iteration.polish import has_converged, polished
 from newtoncg.krylov import EisenstatWalker
 from newtoncg.objective import FunctionObjective
 from newtoncg.quasi_newton import LBFGSMemory
@@ -68,3 +68,13 @@ def test_the_tolerances_come_first_and_cost_nothing(settings: Settings) -> None:
 def test_where_nothing_is_attainable_beyond_the_tolerance_that_alone_counts() -> None:
     settings = replace(WITH_PRODUCTS, attainable_tolerance=0.0)
     assert not has_converged(at(1e-13, 1e14, 1e14, settings))
+
+
+def test_the_verdict_takes_the_solve_that_was_made_for_a_last_step() -> None:
+    end = at(1e-3, 1e4, 0.0, WITH_PRODUCTS)
+    taken, solve = polished(end)
+    assert taken is None
+    assert solve is not None
+    spent = end.objective.counts.products
+    assert not has_converged(end, solve)
+    assert end.objective.counts.products == spent > 0
