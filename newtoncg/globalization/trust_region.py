@@ -33,8 +33,8 @@ class TrustRegion:
             gradient and of no product: they take away what a step along a curved valley leaves beside its bottom. Of
             use where a product is dear beside a gradient, most where the whole Hessian is formed.
         patience: After how many points without a tenth off the gradient's norm the run is taken to follow a valley,
-            ``>= 1``: until the gradient falls again, systems are solved to 1e-3 at least, and trials compared with as
-            many losses as `memory` can have. None for never.
+            ``>= 1``: until the gradient falls again, systems are solved to 1e-3 or better, and trials compared with
+            as many losses as `memory` can have. None for never.
     """
 
     radius: float | None = None
