@@ -82,8 +82,7 @@ class LevenbergMarquardt:
         require_number("LevenbergMarquardt increase", self.increase, minimum=1.0, strict=True)
         require_number("LevenbergMarquardt min_damping", self.min_damping, minimum=0.0)
         if not (isinstance(self.geodesic, bool) or self.geodesic == "first"):
-            error: type[Exception] = ValueError if isinstance(self.geodesic, str) else TypeError
-            raise error(f"LevenbergMarquardt geodesic must be True, False or 'first'; received {self.geodesic!r}")
+            raise ValueError(f"LevenbergMarquardt geodesic must be True, False or 'first'; received {self.geodesic!r}")
         require_number("LevenbergMarquardt geodesic_limit", self.geodesic_limit, minimum=0.0, strict=True)
         require_count("LevenbergMarquardt corrections", self.corrections, minimum=0)
         if self.solver not in SOLVERS:
