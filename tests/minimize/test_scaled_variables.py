@@ -176,5 +176,7 @@ def test_the_trust_region_takes_the_steps_of_the_unscaled_problem(name: str) -> 
         tol=0.0,
         callback=lambda r: losses.append(r.fun),
     )
-    floor = result.fun + 1e-14 * abs(result.fun)  # on it only gradients fall: of a minimizer at zero for 300 decades
+    floor = result.fun + 1e-14 * abs(result.fun)
     assert next(k for k, loss in enumerate(losses, 1) if loss <= floor) <= 3 * steps(function, z0) + 5
+    if name != "hyperbolic":  # on whose floor, around a minimizer at zero, the gradient goes on to fall for 300 decades
+        assert result.nit <= 3 * steps(function, z0) + 20
